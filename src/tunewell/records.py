@@ -1,0 +1,216 @@
+"""Every fact that a run can log, as frozen tagged structs: one JSON object a line in `log.jsonl`.
+
+A record is never falsified: a loss that is not a number is logged as ``"NaN"``, an infinite one as
+``"Infinity"`` or ``"-Infinity"`` (JSON itself has no such numbers). Records are the only thing that monitors,
+policies and views ever see; every view of a run can be rebuilt from them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import msgspec
+
+from tunewell.actions import Action
+
+Severity = Literal["info", "warning", "critical"]
+
+
+class _Record(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, kw_only=True):
+    """What all records share."""
+
+    time: float = 0.0
+    """Seconds since the epoch (wall clock); the only field, with durations, that may differ between equal runs."""
+
+
+class Started(_Record, tag="started"):
+    """The run began (once a run; a resume appends `Rewound` instead)."""
+
+    run: str
+    recipe_hash: str
+    data_hash: str
+    fingerprint: dict[str, str]
+    total_steps: int
+    batches_per_epoch: int
+    num_rows: dict[str, int]
+    """Rows of each split after cleaning, e.g. ``{"train": 7000, "validation": 500}``."""
+    trainable_parameters: int
+    total_parameters: int
+    num_classes: int = 0
+    """Classes of a single-label task, else 0."""
+    class_counts: dict[str, int] = {}
+    """Training rows of each class, by label name (single-label tasks)."""
+
+
+class StageBegan(_Record, tag="stage"):
+    """A training stage began after update `step`."""
+
+    step: int
+    stage: int
+    name: str
+    trainable_parameters: int
+    total_parameters: int
+    first_step: int
+    last_step: int
+
+
+class Step(_Record, tag="step"):
+    """One optimizer update (or one that the guard refused)."""
+
+    step: int
+    """Updates so far, this one included; rewinds at a rollback."""
+    cursor: int
+    """Position of this batch in the run's data order; never rewinds."""
+    epoch: float
+    stage: int
+    loss: float
+    """Training objective, mean over the batch's supervised targets, as measured."""
+    learning_rate: float
+    """Largest rate in the optimizer at this update, read from the optimizer."""
+    gradient_norm: float
+    """Global L2 norm before clipping."""
+    max_grad_norm: float | None = None
+    """Bound that clipping used; None: no clipping."""
+    skipped: bool = False
+    """True: the guard found a value that is not finite and left the weights alone."""
+    rows: int
+    tokens: int
+    seconds: float
+    """Wall time of the whole step, data included."""
+    data_seconds: float = 0.0
+    layer_gradients: dict[str, float] | None = None
+    """Gradient L2 norm by layer, in order from input to output; sampled steps only."""
+    layer_updates: dict[str, float] | None = None
+    """‖Δθ‖/‖θ‖ by layer, same order; sampled steps only. A layer that is frozen is absent."""
+    worst_rows: list[tuple[int, float]] = []
+    """Row ids and losses that made most of this batch's loss; kept when one row stands out or is not finite."""
+
+
+class Eval(_Record, tag="eval"):
+    """One evaluation on a split."""
+
+    step: int
+    epoch: float
+    split: str
+    loss: float
+    metrics: dict[str, float]
+    rows: int
+    seconds: float
+    train_loss: float | None = None
+    """Mean training loss since the last evaluation, for the gap."""
+    best: bool = False
+    """Best so far by the recipe's metric."""
+
+
+class Finding(_Record, tag="finding"):
+    """What a monitor saw: a symptom and its harm, in words, with evidence."""
+
+    step: int
+    monitor: str
+    code: str
+    """Kind of fault, e.g. ``loss_spike``; usually the monitor's name."""
+    severity: Severity
+    summary: str
+    """One sentence with numbers: what was seen."""
+    meaning: str
+    """What it means for the run."""
+    causes: list[str] = []
+    """Likely causes, most likely first."""
+    advice: list[str] = []
+    """What to do, most useful first; recipe keys by name."""
+    evidence: dict[str, Any] = {}
+    """Numbers, layers, row ids, a piece of the curve."""
+    cursor: int | None = None
+    rows: list[int] = []
+    """Row ids to blame, if any."""
+
+
+class Acted(_Record, tag="acted"):
+    """An action was applied, refused or failed. `by` is a policy's name, ``recipe`` or a person."""
+
+    step: int
+    action: Action
+    by: str
+    reason: str
+    outcome: Literal["applied", "refused", "failed"]
+    detail: str = ""
+    """What really changed: ``learning rate 1e-03 → 5e-04``."""
+
+
+class Rewound(_Record, tag="rewound"):
+    """Training went back to an earlier commit: a rollback, or a resume after a crash."""
+
+    step: int
+    """Step it stood at (0 at a resume, where it is not known)."""
+    to_step: int
+    commit: int
+    reason: Literal["rollback", "resume"]
+    exact: bool = True
+    """False: the fingerprint differs, so the continuation is approximate; `detail` names the difference."""
+    detail: str = ""
+
+
+class Committed(_Record, tag="committed"):
+    """A checkpoint is durable on disk."""
+
+    commit: int
+    step: int
+    folder: str
+    bytes: int
+    seconds: float
+    """Time the training loop waited."""
+    reason: str
+    """``start``, ``interval``, ``evaluation``, ``action``, ``signal`` or ``end``."""
+
+
+class Note(_Record, tag="note"):
+    """Something a reader should know: a guess made, a fallback taken, a warning of a library."""
+
+    step: int
+    text: str
+    topic: str = ""
+
+
+class Ended(_Record, tag="ended"):
+    """The run ended."""
+
+    step: int
+    status: Literal["completed", "stopped", "interrupted", "failed"]
+    """completed: all steps or early stopping; stopped: by a policy's judgement; interrupted: by a signal."""
+    reason: str
+    best_step: int | None = None
+    best_value: float | None = None
+    best_metric: str | None = None
+    seconds: float = 0.0
+
+
+Record = (
+    Started | StageBegan | Step | Eval | Finding | Acted | Rewound | Committed | Note | Ended
+)
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Record, strict=False)
+
+
+def encode(record: Record) -> bytes:
+    """Return `record` as one line of JSON, newline included."""
+    line = _encoder.encode(record)
+    if b"null" in line:  # rare: only a value that is not finite, or the word in a text, brings it in
+        line = _encoder.encode(_spell_non_finite(msgspec.to_builtins(record)))
+    return line + b"\n"
+
+
+def decode(line: bytes | str) -> Record:
+    """Return the record of one line; raises `msgspec.DecodeError` or `msgspec.ValidationError`."""
+    return _decoder.decode(line)
+
+
+def _spell_non_finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, dict):
+        return {key: _spell_non_finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spell_non_finite(item) for item in value]
+    return value
