@@ -24,7 +24,7 @@ class _Record(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True,
     """Seconds since the epoch (wall clock); the only field, with durations, that may differ between equal runs."""
 
 
-class Started(_Record, tag="started"):
+class Started(_Record, tag="started", frozen=True, kw_only=True):
     """The run began (once a run; a resume appends `Rewound` instead)."""
 
     run: str
@@ -43,7 +43,7 @@ class Started(_Record, tag="started"):
     """Training rows of each class, by label name (single-label tasks)."""
 
 
-class StageBegan(_Record, tag="stage"):
+class StageBegan(_Record, tag="stage", frozen=True, kw_only=True):
     """A training stage began after update `step`."""
 
     step: int
@@ -55,7 +55,7 @@ class StageBegan(_Record, tag="stage"):
     last_step: int
 
 
-class Step(_Record, tag="step"):
+class Step(_Record, tag="step", frozen=True, kw_only=True):
     """One optimizer update (or one that the guard refused)."""
 
     step: int
@@ -87,7 +87,7 @@ class Step(_Record, tag="step"):
     """Row ids and losses that made most of this batch's loss; kept when one row stands out or is not finite."""
 
 
-class Eval(_Record, tag="eval"):
+class Eval(_Record, tag="eval", frozen=True, kw_only=True):
     """One evaluation on a split."""
 
     step: int
@@ -103,7 +103,7 @@ class Eval(_Record, tag="eval"):
     """Best so far by the recipe's metric."""
 
 
-class Finding(_Record, tag="finding"):
+class Finding(_Record, tag="finding", frozen=True, kw_only=True):
     """What a monitor saw: a symptom and its harm, in words, with evidence."""
 
     step: int
@@ -126,7 +126,7 @@ class Finding(_Record, tag="finding"):
     """Row ids to blame, if any."""
 
 
-class Acted(_Record, tag="acted"):
+class Acted(_Record, tag="acted", frozen=True, kw_only=True):
     """An action was applied, refused or failed. `by` is a policy's name, ``recipe`` or a person."""
 
     step: int
@@ -138,7 +138,7 @@ class Acted(_Record, tag="acted"):
     """What really changed: ``learning rate 1e-03 → 5e-04``."""
 
 
-class Rewound(_Record, tag="rewound"):
+class Rewound(_Record, tag="rewound", frozen=True, kw_only=True):
     """Training went back to an earlier commit: a rollback, or a resume after a crash."""
 
     step: int
@@ -151,7 +151,7 @@ class Rewound(_Record, tag="rewound"):
     detail: str = ""
 
 
-class Committed(_Record, tag="committed"):
+class Committed(_Record, tag="committed", frozen=True, kw_only=True):
     """A checkpoint is durable on disk."""
 
     commit: int
@@ -164,7 +164,7 @@ class Committed(_Record, tag="committed"):
     """``start``, ``interval``, ``evaluation``, ``action``, ``signal`` or ``end``."""
 
 
-class Note(_Record, tag="note"):
+class Note(_Record, tag="note", frozen=True, kw_only=True):
     """Something a reader should know: a guess made, a fallback taken, a warning of a library."""
 
     step: int
@@ -172,7 +172,7 @@ class Note(_Record, tag="note"):
     topic: str = ""
 
 
-class Ended(_Record, tag="ended"):
+class Ended(_Record, tag="ended", frozen=True, kw_only=True):
     """The run ended."""
 
     step: int
