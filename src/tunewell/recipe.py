@@ -11,17 +11,24 @@ import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False, validate_default=True
+    )
 
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Names = Annotated[list[str], BeforeValidator(_listed)]
+Text = Annotated[str, Field(min_length=1)]
+Names = Annotated[
+    list[Text], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=Text | list[Text])
+]
+Count = Annotated[int, Field(gt=0, lt=2**31)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 Scheduler = Literal[
@@ -52,13 +59,13 @@ class Data(_Section):
     """Keep each class's share equal in all splits (single-label tasks)."""
     group_by: str | None = None
     """Column whose equal values must stay in one split (such as author or patient)."""
-    split_seed: int = 0
+    split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of the split, apart from the training's seed so that seeds can be compared on one split."""
     clean: list[Literal["strip_html", "normalize_unicode", "trim", "collapse_spaces"]] = []
     """Cleaning steps, applied in this order to every text."""
-    max_rows: Annotated[int, Field(gt=0)] | None = None
+    max_rows: Count | None = None
     """Train on a seeded sample of this many rows."""
-    max_length: Annotated[int, Field(ge=4)] = 256
+    max_length: Annotated[int, Field(ge=4, lt=2**31)] = 256
     """Longest input in tokens, special tokens included."""
     truncation: Literal["head", "tail", "head_tail", "refuse"] = "head"
     """Which end of a longer text is kept; head_tail keeps a third from the head and the rest from the tail."""
@@ -76,7 +83,7 @@ class Stage(_Section):
     train: str = "all"
     """`all`, `head`, `top N` (the head and the N uppermost layers) or a comma-separated list of name patterns
     such as `classifier.*, *.layer.5.*`."""
-    num_epochs: Annotated[float, Field(gt=0)] | None = None
+    num_epochs: Annotated[float, Field(gt=0, le=100_000)] | None = None
     """Length of the stage in passes over the training rows; absent: the recipe's `num_epochs`."""
     learning_rate: Rate | None = None
     """Peak rate of the stage; absent: the recipe's."""
@@ -106,24 +113,24 @@ class Recipe(_Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
     """Decides order, noise and new weights."""
 
-    num_epochs: Annotated[float, Field(gt=0, le=100_000)] = 3
+    num_epochs: Annotated[float, Field(gt=0, le=100_000)] = 3.0
     """Passes over the training rows (of each stage that names none)."""
-    max_steps: Annotated[int, Field(gt=0)] | None = None
+    max_steps: Count | None = None
     """End after this many updates, whatever `num_epochs` says."""
-    batch_size: Annotated[int, Field(gt=0)] = 32
+    batch_size: Count = 32
     """Rows of a micro-batch; one update takes `batch_size` × `gradient_accumulation_steps` rows."""
-    max_tokens_per_batch: Annotated[int, Field(gt=0)] | None = None
+    max_tokens_per_batch: Count | None = None
     """Fill batches by tokens, padding included, in place of by rows."""
-    gradient_accumulation_steps: Annotated[int, Field(gt=0)] = 1
+    gradient_accumulation_steps: Count = 1
     """Micro-batches of one update; changes memory, not mathematics."""
     group_by_length: bool = True
     """Batch rows of like length together, so that little is padded."""
-    eval_batch_size: Annotated[int, Field(gt=0)] = 64
+    eval_batch_size: Count = 64
     """Rows of a batch in evaluation and prediction."""
 
     learning_rate: Rate = 1e-4
     """Peak learning rate."""
-    optimizer: str = "adamw"
+    optimizer: Literal["adamw", "adam", "rmsprop", "sgd", "adafactor", "lion"] = "adamw"
     """adamw, adam, rmsprop, sgd, adafactor or lion."""
     adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Decay of the mean of gradients."""
@@ -141,7 +148,7 @@ class Recipe(_Section):
     """Course of the rate after warm-up."""
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the updates in which the rate rises from zero."""
-    warmup_steps: Annotated[int, Field(ge=0)] | None = None
+    warmup_steps: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     """Warm-up in updates; wins over `warmup_ratio`."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Each layer further from the head learns at this multiple of the one above (layer-wise rate decay)."""
@@ -160,47 +167,114 @@ class Recipe(_Section):
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Keep an exponential moving average of the weights, evaluated and saved in their place."""
 
-    eval_steps: Annotated[int, Field(gt=0)] | None = None
+    eval_steps: Count | None = None
     """Evaluate after every so many updates; absent: after each epoch."""
-    save_steps: Annotated[int, Field(gt=0)] | None = 200
+    save_steps: Count | None = 200
     """Checkpoint after every so many updates; one is written at each evaluation too."""
-    save_total_limit: Annotated[int, Field(ge=2)] = 3
+    save_total_limit: Annotated[int, Field(ge=2, lt=2**31)] = 3
     """Checkpoints kept; the best and the newest healthy one are never deleted."""
     metric_for_best_model: str | None = None
     """What the best model is chosen by: `loss` or a metric of the task; absent: the task's main metric."""
     load_best_model_at_end: bool = True
     """Keep the best model as the result, not the last."""
-    early_stopping_patience: Annotated[int, Field(gt=0)] | None = None
+    early_stopping_patience: Count | None = None
     """Stop after this many evaluations without a better one."""
     early_stopping_threshold: Annotated[float, Field(ge=0)] = 0.0
     """Smallest change that counts as better."""
 
-    device: str = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$")] = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 where the hardware multiplies it faster than fp32; master weights are always fp32."""
-    num_threads: Annotated[int, Field(gt=0)] | None = None
+    num_threads: Count | None = None
     """Processor threads; absent: one a core that this process may use."""
 
     policy: str = "cautious"
     """What is done about findings: `observe` only reports; `cautious` acts where waiting would lose the run."""
     monitors: dict[str, Literal[False] | dict[str, Any]] = {}
     """Settings by monitor; `false` switches one off."""
-    probe_steps: Annotated[int, Field(ge=0)] = 20
+    probe_steps: Annotated[int, Field(ge=0, lt=2**31)] = 20
     """Measure every layer's gradient and update after every so many updates; 0: never."""
 
     @model_validator(mode="after")
     def _agree(self) -> Recipe:
-        if self.warmup_steps is not None and self.max_steps is not None and self.warmup_steps >= self.max_steps:
-            raise ValueError(f"warmup_steps ({self.warmup_steps}) must be less than max_steps ({self.max_steps})")
-        if self.early_stopping_patience is not None and self.data.validation is None:
-            raise ValueError("early_stopping_patience needs validation rows: set data.validation, such as 0.1")
+        conflicts = _conflicts(self)
+        if conflicts:
+            told = "; ".join(f"{message}: {fix}" for _, message, fix in conflicts)
+            raise PydanticCustomError("conflicts", "{told}", {"told": told, "conflicts": conflicts})
         return self
 
     def hash(self) -> str:
         """Return 16 hexadecimal digits that name what was asked; the run's name and folder don't count."""
         asked = self.model_dump(mode="json", exclude={"name", "output_dir"})
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _conflicts(recipe: Recipe) -> list[tuple[str, str, str]]:
+    """Return (field, what is wrong, how to mend it) of settings that can't work together."""
+    data = recipe.data
+    found = _data_conflicts(data)
+    if (
+        recipe.warmup_steps is not None
+        and recipe.max_steps is not None
+        and recipe.warmup_steps >= recipe.max_steps
+    ):
+        message = f"`warmup_steps` ({recipe.warmup_steps}) leaves nothing of `max_steps` ({recipe.max_steps})"
+        found.append(("warmup_steps", message, "give fewer warm-up steps"))
+    if recipe.max_tokens_per_batch is not None and recipe.max_tokens_per_batch < data.max_length:
+        message = f"one text of `data.max_length` ({data.max_length}) tokens does not fit into {recipe.max_tokens_per_batch}"
+        found.append(
+            ("max_tokens_per_batch", message, f"give at least {data.max_length}, or a lower data.max_length")
+        )
+    if recipe.device == "cpu" and recipe.precision == "fp16":
+        found.append(("precision", "`fp16` needs a GPU", "use auto, bf16 or fp32 on a processor"))
+    if data.validation is None:
+        schedulers = {recipe.lr_scheduler, *(stage.lr_scheduler for stage in recipe.stages)}
+        needs = {
+            "early_stopping_patience": recipe.early_stopping_patience is not None,
+            "eval_steps": recipe.eval_steps is not None,
+            "metric_for_best_model": recipe.metric_for_best_model is not None,
+            "lr_scheduler": "plateau" in schedulers,
+        }
+        fix = "set data.validation to a file or a share such as 0.1"
+        found += [(key, f"`{key}` needs validation rows", fix) for key, is_set in needs.items() if is_set]
+    if recipe.problem == "regression":
+        unused = {
+            "data.labels": data.labels is not None,
+            "class_weights": recipe.class_weights is not None,
+            "label_smoothing": recipe.label_smoothing > 0,
+        }
+        fix = "remove it, or set `problem: single_label`"
+        found += [
+            (key, f"`{key}` needs classes, and a regression has none", fix)
+            for key, is_set in unused.items()
+            if is_set
+        ]
+    elif isinstance(recipe.class_weights, dict) and data.labels is not None:
+        strange = sorted(set(recipe.class_weights) - set(data.labels))
+        fix = f"the classes are {', '.join(data.labels)}"
+        found += [(f"class_weights.{name}", f"there is no class `{name}`", fix) for name in strange]
+    return found
+
+
+def _data_conflicts(data: Data) -> list[tuple[str, str, str]]:
+    found = []
+    shares = [share for share in (data.validation, data.test) if isinstance(share, float)]
+    if sum(shares) >= 1:
+        message = "the shares of validation and test leave nothing to train on"
+        found.append(("data.test", message, "make them sum to less than 1"))
+    columns: dict[str, str] = {}
+    for key in ("text", "text_pair", "label", "id"):
+        column = getattr(data, key)
+        if column is not None and column in columns:
+            message = f"`data.{key}` and `data.{columns[column]}` are the same column, `{column}`"
+            found.append((f"data.{key}", message, "name two different columns"))
+        elif column is not None:
+            columns[column] = key
+    if data.labels is not None and len(set(data.labels)) < len(data.labels):
+        twice = sorted({label for label in data.labels if data.labels.count(label) > 1})
+        found.append(("data.labels", f"given twice: {', '.join(twice)}", "name each class once"))
+    return found
 
 
 ALIASES = {
