@@ -1,0 +1,234 @@
+"""Commits: checkpoints that are whole or not there, numbered in the order they were made.
+
+A commit is written in a temporary folder, every file forced to the disk, then a manifest with sizes and
+SHA-256 digests, and only then renamed to its name. What it holds is the caller's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tunewell.problems import Problem, RunError
+from tunewell.runs.disk import in_words, sync_file, sync_folder
+
+MANIFEST = "manifest.json"
+PINNED = "pinned"
+"""A file of this name in a commit's folder keeps it from being pruned."""
+
+_WRITING = ".writing-"
+_DELETING = ".deleting-"
+_BROKEN = "broken-"
+_NAME = re.compile(r"(\d{4,})-step-(\d+)")
+
+
+class StoredFile(msgspec.Struct, frozen=True):
+    """Size in bytes and SHA-256 of a file as it was written."""
+
+    bytes: int
+    sha256: str
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """A checkpoint that is durable: `facts` are what its writer noted in the manifest."""
+
+    folder: Path
+    commit: int
+    step: int
+    files: dict[str, StoredFile]
+    facts: dict[str, Any]
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files, the manifest not counted."""
+        return sum(file.bytes for file in self.files.values())
+
+    @property
+    def healthy(self) -> bool:
+        """Whether no fault was open when it was made (fact ``healthy``)."""
+        return self.facts.get("healthy") is True
+
+    @property
+    def pinned(self) -> bool:
+        """Whether a person asked to keep it."""
+        return (self.folder / PINNED).exists()
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    commit: int
+    step: int
+    files: dict[str, StoredFile]
+    facts: dict[str, Any]
+
+
+class _Sealed(msgspec.Struct, frozen=True):
+    """What is in the file: the manifest's bytes and their digest, so that a flipped bit in it shows too."""
+
+    manifest: msgspec.Raw
+    sha256: str
+
+
+def write_commit(
+    root: Path, commit: int, step: int, write_files: Callable[[Path], None], facts: Mapping[str, Any]
+) -> Commit:
+    """Make a commit durable in `root` and return it.
+
+    `write_files` is given an empty folder to fill; `facts` must be JSON with finite numbers: ``reason``,
+    ``healthy``, ``log_length`` and ``log_digest`` are known names. Raises `DiskFullError` or another `RunError` when
+    the disk fails or the number is used; then, as after any exception of `write_files`, nothing remains of it
+    and all earlier commits are as they were.
+    """
+    name = f"{commit:04d}-step-{step}"
+    folder, temporary = root / name, root / f"{_WRITING}{name}"
+    with in_words(f"save checkpoint {name}", root), ExitStack() as undo:
+        root.mkdir(parents=True, exist_ok=True)
+        if any(number == commit for number, _, _ in _named(root)):
+            raise RunError(Problem("run", f"checkpoint {commit} is there already", str(root)))
+        shutil.rmtree(temporary, ignore_errors=True)  # left by a process that died here
+        temporary.mkdir()
+        undo.callback(shutil.rmtree, temporary, ignore_errors=True)
+        write_files(temporary)
+        files = {path.relative_to(temporary).as_posix(): _stored(path) for path in _files_below(temporary)}
+        manifest = _Manifest(commit, step, files, dict(facts))
+        (temporary / MANIFEST).write_bytes(_seal(manifest))
+        sync_file(temporary / MANIFEST)
+        for inner in (temporary, *(path for path in temporary.rglob("*") if path.is_dir())):
+            sync_folder(inner)
+        temporary.rename(folder)
+        undo.pop_all()
+        sync_folder(root)
+    return Commit(folder, commit, step, files, manifest.facts)
+
+
+def commits(root: Path) -> list[Commit]:
+    """Return the commits in `root` whose manifest is whole, oldest first; their files are not read."""
+    found = [_opened(folder) for _, _, folder in _named(root)]
+    return [commit for commit in found if commit is not None]
+
+
+def verify(commit: Commit) -> list[str]:
+    """Return what is wrong with the files of `commit`, one sentence each; reads them all."""
+    if _opened(commit.folder) is None:
+        return [f"{MANIFEST} is missing or damaged"]
+    problems = []
+    for name, stored in commit.files.items():
+        path = commit.folder / name
+        try:
+            size = path.stat().st_size
+            if size != stored.bytes:
+                problems.append(f"{name} has {size:,} bytes, not {stored.bytes:,}")
+            elif _digest(path) != stored.sha256:
+                problems.append(f"{name} is damaged: its SHA-256 is not the one it was written with")
+        except FileNotFoundError:
+            problems.append(f"{name} is missing")
+        except OSError as error:
+            problems.append(f"{name} can't be read: {error.strerror or error}")
+    return problems
+
+
+def newest_valid(root: Path) -> tuple[Commit | None, list[str]]:
+    """Return the newest commit that verifies, and a sentence for each newer one that did not.
+
+    Those are renamed to ``broken-<name>``: set aside, not deleted.
+    """
+    said: list[str] = []
+    for _, _, folder in reversed(_named(root)):
+        commit = _opened(folder)
+        problems = [f"{MANIFEST} is missing or damaged"] if commit is None else verify(commit)
+        if commit is not None and not problems:
+            return commit, said
+        aside = _set_aside(folder)
+        said.append(
+            f"checkpoint {folder.name} can't be used and was renamed to {aside.name}: {'; '.join(problems)}"
+        )
+    return None, said
+
+
+def prune(root: Path, keep: Collection[int], limit: int) -> list[str]:
+    """Delete the oldest commits until `limit` are left, and return the names of those deleted.
+
+    Never deleted: the newest, the newest healthy one, those numbered in `keep` (such as the best) and pinned
+    ones; pinned ones don't count towards `limit`.
+    """
+    present = commits(root)
+    unpinned = [commit for commit in present if not commit.pinned]
+    healthy = [commit for commit in present if commit.healthy]
+    protected = {*keep, *(commit.commit for commit in present[-1:] + healthy[-1:])}
+    deletable = [commit.folder for commit in unpinned if commit.commit not in protected]
+    deleted = deletable[: max(0, len(unpinned) - limit)]
+    with in_words("delete old checkpoints", root):
+        for folder in deleted:
+            # Renamed first: a half-deleted folder must never look like a commit.
+            doomed = folder.with_name(f"{_DELETING}{folder.name}")
+            folder.rename(doomed)
+            shutil.rmtree(doomed)
+    return [folder.name for folder in deleted]
+
+
+def clear_temporary(root: Path) -> list[str]:
+    """Delete what interrupted saves and deletions left, and return its names; only for the run's holder."""
+    left = [path for path in _entries(root) if path.name.startswith((_WRITING, _DELETING))]
+    with in_words("delete temporary folders", root):
+        for path in left:
+            shutil.rmtree(path)
+    return [path.name for path in left]
+
+
+def _seal(manifest: _Manifest) -> bytes:
+    text = json.dumps(msgspec.to_builtins(manifest), indent=2, allow_nan=False).encode()
+    return b'{"manifest": %b,\n "sha256": "%b"}\n' % (text, hashlib.sha256(text).hexdigest().encode())
+
+
+def _opened(folder: Path) -> Commit | None:
+    try:
+        sealed = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Sealed)
+        text = bytes(sealed.manifest)
+        if hashlib.sha256(text).hexdigest() != sealed.sha256:
+            return None
+        manifest = msgspec.json.decode(text, type=_Manifest)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return Commit(folder, manifest.commit, manifest.step, manifest.files, manifest.facts)
+
+
+def _named(root: Path) -> list[tuple[int, int, Path]]:
+    """Return (commit, step, folder) of every folder named as a commit, oldest first."""
+    matches = [(_NAME.fullmatch(path.name), path) for path in _entries(root)]
+    return sorted((int(match[1]), int(match[2]), path) for match, path in matches if match)
+
+
+def _entries(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _stored(path: Path) -> StoredFile:
+    sync_file(path)
+    return StoredFile(path.stat().st_size, _digest(path))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # lets other threads run meanwhile
+
+
+def _set_aside(folder: Path) -> Path:
+    aside, number = folder.with_name(f"{_BROKEN}{folder.name}"), 1
+    while aside.exists():
+        number += 1
+        aside = folder.with_name(f"{_BROKEN}{folder.name}-{number}")
+    with in_words("set a broken checkpoint aside", folder):
+        folder.rename(aside)
+        sync_folder(folder.parent)
+    return aside

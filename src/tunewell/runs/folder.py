@@ -1,0 +1,173 @@
+"""A run's directory: the names in it, making one, finding one, holding one."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import re
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from tunewell.problems import Problem, RunError
+from tunewell.runs import lock
+from tunewell.runs.disk import in_words, sync_folder, write_durably
+from tunewell.runs.lock import Holder
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The directory of one run, and where everything in it lies."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the run: its directory's."""
+        return self.path.resolve().name
+
+    @property
+    def recipe(self) -> Path:
+        """What was asked (YAML)."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Where it ran: the fingerprint (JSON)."""
+        return self.path / "environment.json"
+
+    @property
+    def log(self) -> Path:
+        """The record, append-only; every view is rebuilt from it."""
+        return self.path / "log.jsonl"
+
+    @property
+    def rows(self) -> Path:
+        """Per-row losses by epoch."""
+        return self.path / "rows"
+
+    @property
+    def inbox(self) -> Path:
+        """Requests from people to the run."""
+        return self.path / "inbox.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Commits, each a folder such as ``0007-step-500``."""
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """The result in Hugging Face layout."""
+        return self.path / "model"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one process that trains."""
+        return self.path / "lock"
+
+    @classmethod
+    def create(cls, path: Path, recipe_yaml: str, environment: Mapping[str, str]) -> RunFolder:
+        """Make the directory of a new run; raises `RunError` where it is used, read-only or the disk is full."""
+        run = cls(path)
+        with in_words("make the run's folder", path):
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                used = any(path.iterdir())
+            except (FileExistsError, NotADirectoryError) as error:
+                fix = "choose another `output_dir`"
+                raise RunError(
+                    Problem("run", "a file stands where the run's folder should be", str(path), fix=fix)
+                ) from error
+            if used:
+                raise _used(run)
+            try:
+                run.recipe.touch(exist_ok=False)  # of two processes that start at once, one wins
+            except FileExistsError as error:
+                raise _used(run) from error
+            run.rows.mkdir()
+            run.checkpoints.mkdir()
+            write_durably(run.recipe, recipe_yaml.encode())
+            write_durably(
+                run.environment, msgspec.json.format(msgspec.json.encode(environment), indent=2) + b"\n"
+            )
+            sync_folder(path.parent)
+        return run
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Return a context in which this process alone may train here; `RunError` names who else does.
+
+        The kernel frees the lock when the process dies, however it dies.
+        """
+        return lock.hold(self.lock)
+
+    def holder(self) -> Holder | None:
+        """Return who trains here now, or None."""
+        return lock.holder(self.lock)
+
+    def exists(self) -> bool:
+        """Whether a run lives here: it has a recipe or a log."""
+        return self.recipe.is_file() or self.log.is_file()
+
+
+def next_free(root: Path, stem: str) -> Path:
+    """Return the first unused folder of ``root/stem``, ``root/stem-2``, ``root/stem-3`` …
+
+    Characters of `stem` that are awkward in a folder's name become ``-``.
+    """
+    stem = re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "run"
+    taken = {entry.name for entry in root.iterdir()} if root.is_dir() else set()
+    name, number = stem, 1
+    while name in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    return root / name
+
+
+def find(name_or_path: str, root: str | Path = "runs") -> RunFolder:
+    """Return the run meant by a path, a name in `root` or the beginning of one that only one run has.
+
+    Raises `RunError` with near names.
+    """
+    for path in (Path(name_or_path), Path(root) / name_or_path):
+        if _is_run(path):
+            return RunFolder(path)
+    folder = Path(root)
+    names = sorted(entry.name for entry in folder.iterdir() if _is_run(entry)) if folder.is_dir() else []
+    beginning = [name for name in names if name.startswith(name_or_path)] if name_or_path else []
+    if len(beginning) == 1:
+        return RunFolder(folder / beginning[0])
+    if beginning:
+        message, fix = f"`{name_or_path}` begins the names of {len(beginning)} runs", _listed(beginning)
+    elif near := difflib.get_close_matches(name_or_path, names, n=3):
+        message, fix = f"no run `{name_or_path}`", f"did you mean {_listed(near)}?"
+    elif names:
+        message, fix = f"no run `{name_or_path}`", f"there are {_listed(names)}; `tunewell runs` lists them"
+    else:
+        message, fix = f"no run `{name_or_path}`", "there are no runs yet: tunewell train RECIPE"
+    raise RunError(Problem("run", message, str(root), fix=fix))
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        return RunFolder(path).exists()
+    except (OSError, ValueError) as error:  # a name too long for the disk, or with a NUL in it, is no run
+        if isinstance(error, OSError) and error.errno not in {errno.ENAMETOOLONG, errno.EINVAL, errno.EACCES}:
+            raise
+        return False
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+
+
+def _used(run: RunFolder) -> RunError:
+    what = "holds a run" if run.exists() else "is not empty"
+    fix = f"go on with it: tunewell resume {run.name} · or begin another under another `name` or `output_dir`"
+    if not run.exists():
+        fix = "choose another `name` or `output_dir`"
+    return RunError(Problem("run", f"the folder {what}", str(run.path), fix=fix))

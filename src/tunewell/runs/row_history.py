@@ -1,0 +1,136 @@
+"""The loss of every training row in every epoch: which rows are hard, mislabelled or forgotten.
+
+On disk, ``rows/ids.bin`` holds the row ids as int64 and ``rows/epoch-0003.bin`` the losses of epoch 3 as float32
+in the same order, NaN where a row was not seen; both little-endian, followed by the 32 bytes of their SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import sys
+from array import array
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from tunewell.problems import Problem, RunError
+from tunewell.runs.disk import in_words, write_durably
+
+N = TypeVar("N", int, float)
+
+_IDS = "ids.bin"
+_DIGEST_BYTES = 32
+_EPOCH_BYTES = 8
+
+
+class RowHistory:
+    """Gathers losses of the epoch under way, and writes each epoch once it is over.
+
+    `rows` are the ids of the training rows, in the order of the training split.
+    """
+
+    def __init__(self, folder: Path, rows: Sequence[int]) -> None:
+        self._folder = folder
+        self._place = {row: place for place, row in enumerate(rows)}
+        assert len(self._place) == len(rows), "row ids must differ"
+        self._epoch = 0
+        self._losses = self._unseen()
+        with in_words("write per-row losses", folder):
+            folder.mkdir(exist_ok=True)
+            write_durably(folder / _IDS, _sealed(array("q", rows)))
+
+    def note(self, epoch: int, rows: Iterable[int], losses: Iterable[float]) -> None:
+        """Keep the losses of `rows` in `epoch` (from 0); the first row of a later epoch ends the one before."""
+        assert epoch >= self._epoch, "epochs only go forward"
+        if epoch > self._epoch:
+            self.write()
+            self._epoch = epoch
+            self._losses = self._unseen()
+        for row, loss in zip(rows, losses, strict=True):
+            self._losses[self._place[row]] = loss
+
+    def write(self) -> None:
+        """Write the epoch under way as it stands; at the end of a run the last one may be a part."""
+        path = _epoch_file(self._folder, self._epoch)
+        with in_words("write per-row losses", path):
+            write_durably(path, _sealed(self._losses))
+
+    def pack(self) -> bytes:
+        """Return the epoch under way, for a checkpoint; ended epochs are on disk already."""
+        return self._epoch.to_bytes(_EPOCH_BYTES, "little") + _little_endian(self._losses)
+
+    def unpack(self, packed: bytes) -> None:
+        """Go back to what `pack` returned, bit for bit; files of that epoch and later ones are deleted."""
+        epoch = int.from_bytes(packed[:_EPOCH_BYTES], "little")
+        losses = _from_little_endian(packed[_EPOCH_BYTES:], array("f"))
+        assert len(losses) == len(self._place), "packed for other rows"
+        self._epoch, self._losses = epoch, losses
+        with in_words("delete per-row losses to be measured again", self._folder):
+            for number, path in _epoch_files(self._folder):
+                if number >= epoch:
+                    path.unlink()
+
+    def _unseen(self) -> array[float]:
+        return array("f", [math.nan]) * len(self._place)
+
+
+def read_row_history(folder: Path) -> dict[int, list[float]]:
+    """Return the losses of each row by epoch, from the first to the last written; NaN: not seen.
+
+    An empty dictionary when none were written; raises `RunError` naming a damaged file.
+    """
+    files = dict(_epoch_files(folder))
+    if not files or not (folder / _IDS).exists():
+        return {}
+    rows = _read(folder / _IDS, array("q"))
+    unseen = array("f", [math.nan]) * len(rows)
+    epochs = [
+        _read(files[number], array("f")) if number in files else unseen for number in range(max(files) + 1)
+    ]
+    for number, losses in enumerate(epochs):
+        if len(losses) != len(rows):
+            raise _damaged(files[number], f"holds {len(losses):,} rows where {_IDS} holds {len(rows):,}")
+    return {row: list(losses) for row, losses in zip(rows, zip(*epochs, strict=True), strict=True)}
+
+
+def _epoch_file(folder: Path, epoch: int) -> Path:
+    return folder / f"epoch-{epoch:04d}.bin"
+
+
+def _epoch_files(folder: Path) -> list[tuple[int, Path]]:
+    return sorted((int(path.stem.removeprefix("epoch-")), path) for path in folder.glob("epoch-*.bin"))
+
+
+def _sealed(values: array[int] | array[float]) -> bytes:
+    content = _little_endian(values)
+    return content + hashlib.sha256(content).digest()
+
+
+def _read(path: Path, into: array[N]) -> array[N]:
+    with in_words("read per-row losses", path):
+        sealed = path.read_bytes()
+    content, digest = sealed[:-_DIGEST_BYTES], sealed[-_DIGEST_BYTES:]
+    if hashlib.sha256(content).digest() != digest:
+        raise _damaged(path, "is damaged: its SHA-256 is not the one it was written with")
+    return _from_little_endian(content, into)
+
+
+def _little_endian(values: array[int] | array[float]) -> bytes:
+    if sys.byteorder == "big":
+        values = values[:]
+        values.byteswap()
+    return values.tobytes()
+
+
+def _from_little_endian(content: bytes, into: array[N]) -> array[N]:
+    into.frombytes(content)
+    if sys.byteorder == "big":
+        into.byteswap()
+    return into
+
+
+def _damaged(path: Path, what: str) -> RunError:
+    return RunError(
+        Problem("run", f"{path.name} {what}", str(path), fix="training and its result are not affected")
+    )

@@ -1,0 +1,203 @@
+"""One run in a few values, and all runs of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+
+from tunewell.problems import Problem, RunError
+from tunewell.records import (
+    Acted,
+    Committed,
+    Ended,
+    Eval,
+    Finding,
+    Record,
+    Rewound,
+    Started,
+    Step,
+    decode,
+)
+from tunewell.runs.disk import in_words
+from tunewell.runs.folder import RunFolder
+from tunewell.runs.timeline import timeline
+
+Status = Literal["running", "completed", "stopped", "interrupted", "failed", "crashed", "unreadable"]
+
+R = TypeVar("R", bound=Record)
+
+_END_BYTES = 1 << 16
+_STEP = b'{"type":"step"'
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """One run in a few values; times in seconds since the epoch."""
+
+    name: str
+    path: str
+    status: Status
+    """crashed: it neither ended nor is anyone training it."""
+    reason: str = ""
+    started: float = 0.0
+    updated: float = 0.0
+    seconds: float = 0.0
+    step: int = 0
+    total_steps: int = 0
+    epoch: float = 0.0
+    loss: float | None = None
+    """Training loss of the last step."""
+    first_eval: Eval | None = None
+    best_eval: Eval | None = None
+    last_eval: Eval | None = None
+    test_before: Eval | None = None
+    """On the test rows before training."""
+    test_after: Eval | None = None
+    """On the test rows at the end."""
+    findings: dict[str, int] = {}
+    """How many of each severity."""
+    actions: int = 0
+    """Applied by policies and people; the recipe's own not counted."""
+    rewinds: int = 0
+    checkpoints: int = 0
+    partial: bool = False
+    """True: only the ends of a long log were read, so counts and the best evaluation are of those."""
+
+
+def summarize(path: Path, *, quick: bool = False) -> Summary:
+    """Return the summary of the run in the folder `path`; raises `RunError` where there is none.
+
+    `quick` reads only the first and last 64 KiB of the log; shorter logs are read whole either way.
+    """
+    run = RunFolder(path)
+    if not run.exists():
+        raise RunError(
+            Problem("run", "no run here", str(path), fix="`tunewell runs` lists the runs that are there")
+        )
+    partial = False
+    lines: Iterable[bytes] = []
+    with in_words("read the log", run.log):
+        if run.log.is_file():
+            partial = quick and run.log.stat().st_size > 2 * _END_BYTES
+            lines = _ends(run.log) if partial else _whole(run.log)
+        return _summary(run, timeline(_decoded(lines)), partial)
+
+
+def list_runs(root: Path) -> list[Summary]:
+    """Return the runs in `root`, the one started last first; an empty list when there is no such folder.
+
+    Reads only the ends of long logs (see `Summary.partial`), about 0.5 ms a run; an index for many thousands of
+    runs is still to come. A run that can't be read is listed as such.
+    """
+    found = []
+    for path in root.iterdir() if root.is_dir() else []:
+        try:
+            if RunFolder(path).exists():
+                found.append(summarize(path, quick=True))
+        except RunError as error:
+            found.append(
+                Summary(name=path.name, path=str(path), status="unreadable", reason=error.problems[0].message)
+            )
+        except PermissionError:
+            found.append(
+                Summary(name=path.name, path=str(path), status="unreadable", reason="reading is not allowed")
+            )
+    return sorted(found, key=lambda summary: (-summary.started, summary.name))
+
+
+def _summary(run: RunFolder, records: list[Record], partial: bool) -> Summary:
+    started = _last(records, Started)
+    ended = _last(records, Ended)
+    step = _last(records, Step)
+    rewound = _last(records, Rewound)
+    evals = [record for record in records if isinstance(record, Eval)]
+    watched = [record for record in evals if record.split == "validation"]
+    tests = [record for record in evals if record.split == "test"]
+    before = next((record for record in tests if record.step == 0), None)
+    after = next((record for record in reversed(tests) if record is not before), None)
+    findings: dict[str, int] = {}
+    for record in records:
+        if isinstance(record, Finding):
+            findings[record.severity] = findings.get(record.severity, 0) + 1
+    begun = started.time if started else 0.0
+    times = [record.time for record in records if record.time]
+    updated = max(times, default=0.0)
+    status: Status = ended.status if ended else ("running" if run.holder() else "crashed")
+    return Summary(
+        name=run.name,
+        path=str(run.path),
+        status=status,
+        reason=ended.reason if ended else "",
+        started=begun or (run.recipe if run.recipe.exists() else run.log).stat().st_mtime,
+        updated=updated,
+        seconds=ended.seconds if ended and ended.seconds else max(0.0, updated - (begun or updated)),
+        step=max(
+            rewound.to_step if rewound else 0, *(record.step for record in [step, ended, *evals] if record), 0
+        ),
+        total_steps=started.total_steps if started else 0,
+        epoch=max((record.epoch for record in [step, *evals] if record), default=0.0),
+        loss=step.loss if step else None,
+        first_eval=watched[0] if watched else None,
+        best_eval=_best(watched),
+        last_eval=watched[-1] if watched else None,
+        test_before=before,
+        test_after=after,
+        findings=findings,
+        actions=sum(
+            isinstance(record, Acted) and record.outcome == "applied" and record.by != "recipe"
+            for record in records
+        ),
+        rewinds=sum(isinstance(record, Rewound) for record in records),
+        checkpoints=sum(isinstance(record, Committed) for record in records),
+        partial=partial,
+    )
+
+
+def _best(evals: list[Eval]) -> Eval | None:
+    marked = [record for record in evals if record.best]
+    return marked[-1] if marked else min(evals, key=lambda record: record.loss, default=None)
+
+
+def _last(records: list[Record], kind: type[R]) -> R | None:
+    return next((record for record in reversed(records) if isinstance(record, kind)), None)
+
+
+def _whole(log: Path) -> Iterator[bytes]:
+    with log.open("rb") as lines:
+        yield from lines
+
+
+def _ends(log: Path) -> Iterator[bytes]:
+    with log.open("rb") as file:
+        head = file.read(_END_BYTES)
+        file.seek(-_END_BYTES, 2)
+        tail = file.read()
+    yield from chain(head.split(b"\n")[:-1], tail.split(b"\n")[1:])
+
+
+def _decoded(lines: Iterable[bytes]) -> Iterator[Record]:
+    """Yield the records of `lines` without the steps, save the last (a log is mostly steps); pass over damage."""
+    step = b""
+    for line in lines:
+        if line.startswith(_STEP):
+            step = line
+            continue
+        try:
+            record = decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+        if isinstance(record, Rewound | Ended):  # what a rewind undid lies before it
+            yield from _decoded_step(step)
+            step = b""
+        yield record
+    yield from _decoded_step(step)
+
+
+def _decoded_step(line: bytes) -> list[Record]:
+    try:
+        return [decode(line)] if line else []
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return []
