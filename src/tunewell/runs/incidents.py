@@ -130,8 +130,8 @@ def incidents(log: Sequence[Record]) -> tuple[list[Incident], list[Deed]]:
             else:
                 answered.deeds.append(deed)
                 answered.last_place = place
-    ends = [each.first_place for each in opened[1:]] + [len(log)]
-    return [_closed(each, log, end) for each, end in zip(opened, ends, strict=True)], others
+    ends = [each.first_place for each in opened] + [len(log)]  # an incident ends where the next begins
+    return [_closed(each, log, end) for each, end in zip(opened, ends[1:], strict=True)], others
 
 
 def describe(action: Action) -> str:
@@ -168,9 +168,9 @@ def _joined(opened: list[_Open], finding: Finding, steps_seen: int) -> _Open | N
 
 
 def _answered(opened: list[_Open], acted: Acted, steps_seen: int) -> _Open | None:
-    if acted.by == "recipe":
-        return None
     near = [each for each in opened if steps_seen - each.steps_seen <= _NEAR]
+    if acted.by == "recipe":  # early stopping answers these, routine answers nothing
+        near = [each for each in near if _GENERALISATION.intersection(each.codes)]
     reason = acted.reason.lower().replace(" ", "_").replace("-", "_")
     named = [each for each in near if any(code in reason for code in each.codes)]
     candidates = named or near
@@ -193,7 +193,7 @@ def _closed(opened: _Open, log: Sequence[Record], end: int) -> Incident:
         times=len(findings),
         seen=[told[code] for code in opened.codes],
         meaning=worst.meaning,
-        evidence=worst.evidence,
+        evidence=worst.evidence or next((finding.evidence for finding in findings if finding.evidence), {}),
         causes=_distinct(cause for finding in [worst, *findings] for cause in finding.causes),
         advice=_distinct(advice for finding in [worst, *findings] for advice in finding.advice),
         rows=_distinct(row for finding in [worst, *findings] for row in finding.rows),

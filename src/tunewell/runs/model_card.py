@@ -27,7 +27,7 @@ class CardFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     base_model: str
-    """As the recipe names it; a folder's name is told by its last part only."""
+    """Its name on the hub where it has one, which becomes a link; of a folder only the last part is told."""
     pipeline_tag: str = "text-classification"
     """The hub's word for the task."""
     problem: str = "single_label"

@@ -15,6 +15,8 @@ from tunewell.runs.timeline import timeline
 _WIDTH = 100
 _SHOWN_ROWS = 5
 _SHOWN_ITEMS = 8
+_NAMES = {"non_finite": "NaN or infinite values"}
+"""Kinds of fault that read badly as they are spelled."""
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +129,7 @@ def _in_brief(incident: Incident) -> str:
     became = {True: "training recovered", False: "training did not recover", None: ""}[incident.recovered]
     if not became and not any(deed.outcome == "applied" for deed in incident.deeds):
         became = "nothing was done about it"
-    return f"{_words(incident.code)} at step {incident.first_step:,}" + (f" ({became})" if became else "")
+    return f"{_named(incident)} at step {incident.first_step:,}" + (f" ({became})" if became else "")
 
 
 def _scores(line: Sequence[Record], ended: Ended | None) -> str:
@@ -175,7 +177,7 @@ def _incident_text(number: int, incident: Incident, rows: Callable[[int], str] |
     span = f"step {incident.first_step:,}"
     if incident.last_step > incident.first_step:
         span = f"steps {incident.first_step:,} to {incident.last_step:,}"
-    title = _words(incident.code)
+    title = _named(incident)
     times = "" if incident.times == 1 else f", seen {incident.times} times"
     lines = [f"{number}. {title[0].upper()}{title[1:]} at {span} ({incident.severity}{times})"]
     lines += _block("What was seen", incident.seen)
@@ -202,17 +204,21 @@ def _block(title: str, items: Sequence[str]) -> list[str]:
 
 def _row_lines(blamed: list[int], rows: Callable[[int], str] | None) -> list[str]:
     if rows is None:
-        return [_value(blamed)] if blamed else []
+        return [_value([str(row) for row in blamed])] if blamed else []
     shown = [f"row {row}: {textwrap.shorten(_plain(rows(row)), 300)}" for row in blamed[:_SHOWN_ROWS]]
     more = len(blamed) - len(shown)
-    return shown + ([f"and {more:,} more: {_value(blamed[_SHOWN_ROWS:])}"] if more else [])
+    return shown + (
+        [f"and {more:,} more: {_value([str(row) for row in blamed[_SHOWN_ROWS:]])}"] if more else []
+    )
 
 
 def _deed_text(deed: Deed) -> str:
     outcome = "" if deed.outcome == "applied" else f" ({deed.outcome})"
     detail = f": {deed.detail}" if deed.detail else ""
-    reason = f", because {deed.reason.rstrip('.')}" if deed.reason else ""
-    return f"step {deed.step:,}: {deed.by} {deed.what}{outcome}{detail}{reason}"
+    reason = deed.reason.rstrip(".") if " " in deed.reason else _words(deed.reason)
+    reason = f"; reason: {reason}" if reason else ""
+    by = "the recipe" if deed.by == "recipe" else deed.by
+    return f"step {deed.step:,}: {by} {deed.what}{outcome}{detail}{reason}"
 
 
 def _value(value: Any) -> str:
@@ -238,6 +244,10 @@ def _wrapped(text: str, first: str = "", later: str = "") -> str:
 def _plain(text: str) -> str:
     """Return `text` without characters that a terminal would obey: rows and labels are other people's words."""
     return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _named(incident: Incident) -> str:
+    return ", then ".join(_NAMES.get(code, _words(code)) for code in incident.codes)
 
 
 def _words(code: str) -> str:

@@ -80,7 +80,7 @@ def summarize(path: Path, *, quick: bool = False) -> Summary:
     partial = False
     lines: Iterable[bytes] = []
     with in_words("read the log", run.log):
-        if run.log.is_file():
+        if run.log.exists():
             partial = quick and run.log.stat().st_size > 2 * _END_BYTES
             lines = _ends(run.log) if partial else _whole(run.log)
         return _summary(run, timeline(_decoded(lines)), partial)
@@ -89,7 +89,7 @@ def summarize(path: Path, *, quick: bool = False) -> Summary:
 def list_runs(root: Path) -> list[Summary]:
     """Return the runs in `root`, the one started last first; an empty list when there is no such folder.
 
-    Reads only the ends of long logs (see `Summary.partial`), about 0.5 ms a run; an index for many thousands of
+    Reads only the ends of long logs (see `Summary.partial`), about a millisecond a run; an index for many thousands of
     runs is still to come. A run that can't be read is listed as such.
     """
     found = []
