@@ -1,0 +1,142 @@
+"""The classes of a data set, found or given, and the way from a label value to its class."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tunewell.data.example import RawRow
+from tunewell.data.spelling import is_huge, is_integer, is_number, shortened, spell
+from tunewell.data.table import BadRow
+from tunewell.problems import Problem, nearest
+
+_NUMBERS = (int, float, bool)
+_SHOWN = 50
+
+
+class Classes:
+    """Class names in order, and the class of each label value.
+
+    `values` are the label values of the training rows. Without given `names`, the classes are those found: spellings
+    that mean the same are one, labels that differ in case alone are one, numbers stand in their order and words in
+    the alphabet's. Among words, numbers are taken for mistakes, and the reverse.
+    """
+
+    def __init__(self, values: Iterable[Any], names: Sequence[str] | None, column: str) -> None:
+        counts = Counter((type(value), value) for value in values if _single(value))
+        self.column = column
+        self.given = names is not None
+        self.notes: list[str] = []
+        self._strangers = () if self.given else _strangers(counts)
+        found = Counter[str]()
+        for (kind, value), count in counts.items():
+            label = spell(value)
+            if label is not None and kind not in self._strangers and not is_huge(label):
+                found[label] += count
+        self.names = list(names) if names is not None else _in_order(_one_case(found))
+        self.index = {name: number for number, name in enumerate(self.names)}
+        self._folded = {name.casefold(): name for name in reversed(self.names)}
+        self._numbered = self.given and self._are_numbers(found)
+        self._known: dict[tuple[type, Any], str | None] = {}
+        self._note(value for _, value in counts)
+
+    def class_of(self, value: Any, row: RawRow) -> int | BadRow:
+        """Return the index of the class that a value of `row` means, or what is wrong with it."""
+        if not _single(value):
+            what = f"a {type(value).__name__} where one label is expected"
+            return self._bad(
+                row, "label of a wrong type", what, "for several labels a row: problem: multi_label"
+            )
+        name = self._name_of(value)
+        return self._explain(value, row) if name is None else self.index[name]
+
+    def _name_of(self, value: Any) -> str | None:
+        key = (type(value), value)
+        if key not in self._known:
+            self._known[key] = self._find(value)
+        return self._known[key]
+
+    def _find(self, value: Any) -> str | None:
+        if isinstance(value, str) and value in self.index:
+            return value
+        label = spell(value)
+        if label is None or type(value) in self._strangers:
+            return None
+        if self._numbered and label.isdecimal() and int(label) < len(self.names):
+            return self.names[int(label)]
+        return label if label in self.index else self._folded.get(label.casefold())
+
+    def _explain(self, value: Any, row: RawRow) -> BadRow:
+        label = spell(value)
+        if label is None:
+            return self._bad(row, "no label", f"no label ({value!r})", "give it one, or delete the row")
+        if is_huge(label):
+            what = f"{shortened(label)} is too big for a class: is it an id?"
+            return self._bad(row, "huge label", what, "set data.label to the column of the classes")
+        if type(value) in self._strangers:
+            what = (
+                f"the {'text' if isinstance(value, str) else 'number'} {value!r} among labels of another type"
+            )
+            return self._bad(
+                row, "label of a wrong type", what, "spell all labels one way, or set data.labels"
+            )
+        where = "in data.labels" if self.given else "among the training rows' labels"
+        guess = nearest(label, self.names)
+        fix = f"did you mean `{guess}`?" if guess else f"known: {', '.join(self.names[:10])}"
+        return self._bad(row, "unknown label", f"the label `{shortened(label)}` is not {where}", fix)
+
+    def _bad(self, row: RawRow, reason: str, message: str, fix: str) -> BadRow:
+        return BadRow(reason, Problem("data", message, row.file, row.line, self.column, fix))
+
+    def _are_numbers(self, found: Counter[str]) -> bool:
+        """Tell whether the data says 0, 1 … where the recipe gives the classes' names."""
+        numbers = {str(number) for number in range(len(self.names))}
+        return bool(found) and found.keys() <= numbers and not found.keys() & self.index.keys()
+
+    def _note(self, values: Iterable[Any]) -> None:
+        if self._numbered:
+            self.notes.append("labels: the data holds the numbers of the classes that data.labels names")
+        spellings = defaultdict(set)
+        for value in values:
+            name = self._name_of(value)
+            if name is not None:
+                spellings[name].add(repr(value))
+        for name, ways in spellings.items():
+            if len(ways) > 1:
+                self.notes.append(f"labels: {', '.join(sorted(ways))} are one class, `{name}`")
+        mapping = [f"{name} → {number}" for number, name in enumerate(self.names[:_SHOWN])]
+        more = [f"and {len(self.names) - _SHOWN} more"] if len(self.names) > _SHOWN else []
+        self.notes.append(f"labels: {', '.join(mapping + more)}")
+
+
+def _single(value: Any) -> bool:
+    return not isinstance(value, list | dict)
+
+
+def _strangers(counts: Counter[tuple[type, Any]]) -> tuple[type, ...]:
+    """Return the rarer types when words and numbers are mixed, else none."""
+    words = sum(count for (kind, value), count in counts.items() if kind is str and _is_word(value))
+    numbers = sum(count for (kind, _), count in counts.items() if kind in _NUMBERS)
+    if not words or not numbers:
+        return ()
+    return _NUMBERS if words >= numbers else (str,)
+
+
+def _is_word(value: str) -> bool:
+    label = spell(value)
+    return label is not None and not is_number(label)
+
+
+def _one_case(found: Counter[str]) -> list[str]:
+    """Return the most frequent of the spellings that differ in case alone."""
+    best: dict[str, str] = {}
+    for label, _ in sorted(found.items(), key=lambda item: (-item[1], item[0])):
+        best.setdefault(label.casefold(), label)
+    return list(best.values())
+
+
+def _in_order(names: list[str]) -> list[str]:
+    if all(map(is_integer, names)):
+        return sorted(names, key=int)
+    return sorted(names, key=lambda name: (name.casefold(), name))

@@ -1,0 +1,134 @@
+"""From a recipe to a data set: read, check, label, split, compare; every row accounted for in the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from tunewell.data.accounting import absent_classes, account
+from tunewell.data.assign import assign
+from tunewell.data.columns import Columns, choose
+from tunewell.data.example import Example
+from tunewell.data.labels import Labels, read_labels
+from tunewell.data.ledger import Ledger
+from tunewell.data.read import read
+from tunewell.data.rows import Collected, collect
+from tunewell.data.split import TRAIN
+from tunewell.data.table import BadRow, Table
+from tunewell.problems import DataError, Problem
+from tunewell.recipe import Data, Recipe
+
+MOST_PROBLEMS = 20
+"""Problems that one error lists."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows ready to be encoded, by split (``train``, and ``validation`` and ``test`` where asked for).
+
+    `labels` are the class names in order (empty for regression); `hash` names texts, labels and splits in 16
+    hexadecimal digits.
+    """
+
+    splits: dict[str, list[Example]]
+    problem: str
+    labels: list[str]
+    columns: Columns
+    ledger: Ledger
+    hash: str
+
+
+def prepare(recipe: Recipe, base: Path) -> Dataset:
+    """Return the data set that `recipe.data` asks for; file names are relative to `base`, the recipe's folder.
+
+    Raises `DataError` with up to 20 problems at once. Nothing is written.
+    """
+    data = recipe.data
+    tables = _read_all(data, base)
+    columns, guesses = _choose(tables, data)
+    collected = collect(tables, columns, data.clean, ids_named=data.id is not None)
+    labels = _read_labels(collected, columns, recipe)
+    _refuse_bad(collected.bad, data.skip_bad)
+    assigned = assign(collected, labels, data)
+    ledger = account(tables, columns, collected, labels, assigned)
+    notes = [*guesses, *ledger.notes, *absent_classes(ledger, data)]
+    ledger = msgspec.structs.replace(ledger, notes=notes)
+    digest = _hash(assigned.splits, labels)
+    return Dataset(assigned.splits, labels.problem, labels.names, columns, ledger, digest)
+
+
+def _read_all(data: Data, base: Path) -> dict[str, list[Table]]:
+    named = {TRAIN: data.train, "validation": data.validation, "test": data.test}
+    tables: dict[str, list[Table]] = {}
+    problems: list[Problem] = []
+    for split, names in named.items():
+        if isinstance(names, list):
+            try:
+                tables[split] = read(names, base)
+            except DataError as error:
+                problems += error.problems
+    if problems:
+        raise DataError(problems[:MOST_PROBLEMS])
+    return tables
+
+
+def _choose(tables: Mapping[str, list[Table]], data: Data) -> tuple[Columns, list[str]]:
+    """Choose the columns; lines that could not be read are told too, for they may be why."""
+    every = [table for its_tables in tables.values() for table in its_tables]
+    unreadable = [("", bad) for table in every for bad in table.bad]
+    readable = [table for table in every if table.columns]
+    if not readable:
+        _refuse_bad(unreadable, skip=False)
+    try:
+        return choose(readable, data)
+    except DataError as error:
+        if data.skip_bad:
+            raise
+        raise DataError([*error.problems, *(bad.problem for _, bad in unreadable)][:MOST_PROBLEMS]) from error
+
+
+def _read_labels(collected: Collected, columns: Columns, recipe: Recipe) -> Labels:
+    """Read the labels; rows with a bad one are added to `collected.bad`."""
+    if not any(row.split == TRAIN for row in collected.rows):
+        _refuse_bad(collected.bad, skip=False)
+    labels = read_labels(collected.rows, columns.label, recipe.problem, recipe.data.labels)
+    found = zip(collected.rows, labels.targets, strict=True)
+    collected.bad.extend((row.split, target) for row, target in found if isinstance(target, BadRow))
+    return labels
+
+
+def _refuse_bad(bad: Sequence[tuple[str, BadRow]], skip: bool) -> None:
+    if not bad or skip:
+        return
+    problems = [row.problem for _, row in bad]
+    if len(problems) > MOST_PROBLEMS:
+        counts = Counter(row.reason for _, row in bad).most_common()
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts)
+        what = f"{len(problems) - MOST_PROBLEMS + 1:,} more bad rows; in all: {reasons}"
+        problems = [*problems[: MOST_PROBLEMS - 1], Problem("data", what, field="data.skip_bad")]
+    last = problems[-1]
+    way_out = "or train without the bad rows: data.skip_bad: true"
+    problems[-1] = Problem(
+        last.kind,
+        last.message,
+        last.file,
+        last.line,
+        last.field,
+        f"{last.fix}; {way_out}" if last.fix else way_out,
+    )
+    raise DataError(problems)
+
+
+def _hash(splits: Mapping[str, Sequence[Example]], labels: Labels) -> str:
+    encoder = msgspec.json.Encoder()
+    digest = hashlib.blake2b(encoder.encode([labels.problem, labels.names]), digest_size=8)
+    for name, examples in splits.items():
+        digest.update(encoder.encode(name))
+        for e in examples:
+            digest.update(encoder.encode([e.text, e.text_pair, e.target]))
+    return digest.hexdigest()
