@@ -47,11 +47,11 @@ def main() -> None:
     steps = records(parser.parse_args().records)
     with tempfile.TemporaryDirectory() as folder:
         whole = LogWriter(Path(folder) / "whole.jsonl")
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.process_time()
         for step in steps:
             whole.append(step)
         whole.sync()
-        seconds = time.perf_counter() - began
+        seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
         size, _ = whole.position()
         whole.close()
 
