@@ -70,6 +70,7 @@ def main() -> None:
     p50, p99 = (calls[int(len(calls) * share)] / 1000 for share in (0.5, 0.99))
     mean = sum(calls) / len(calls) / 1000
     print(f"written and synced: {len(steps) / seconds:,.0f} records/s ({size / seconds / 1e6:.0f} MB/s)")
+    print(f"by processor time, whatever else the machine does: {len(steps) / cpu:,.0f} records/s")
     print(
         f"one append: mean {mean:.2f} µs, median {p50:.2f} µs, p99 {p99:.2f} µs, longest {calls[-1] / 1000:.0f} µs"
     )
