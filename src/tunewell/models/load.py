@@ -1,0 +1,96 @@
+"""Load a pre-trained model with a new head, and say which of its weights are new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from tunewell.models.attention import fast_attention
+from tunewell.models.source import Source
+from tunewell.problems import ModelError, Problem
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in fp32 on the CPU; `new_parameters` names the ones that the checkpoint did not hold."""
+
+    model: nn.Module
+    new_parameters: list[str]
+
+
+def load_tokenizer(source: Source) -> Any:
+    """Return the fast tokenizer of `source`; raises `ModelError` when it has none or can't be reached."""
+    with _explained(source, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.location, revision=source.revision or "main", trust_remote_code=False
+        )
+    return tokenizer
+
+
+def load_model(
+    auto_class: Any, source: Source, *, seed: int, dropout: float | None, device: str = "cpu", **config_changes: Any
+) -> Loaded:
+    """Return `source` loaded by a transformers `auto_class`, new weights drawn from `seed`.
+
+    `dropout` overrides every dropout of the model's configuration; None keeps them. `config_changes` are keys of
+    the model's own configuration, such as ``num_labels``. No remote code is ever run and only safetensors or
+    weights-only checkpoints are read.
+    """
+    with _explained(source, "model"):
+        config = AutoConfig.from_pretrained(
+            source.location, revision=source.revision or "main", trust_remote_code=False, **config_changes
+        )
+        if dropout is not None:
+            override_dropout(config, dropout)
+        torch.manual_seed(seed)
+        model, info = auto_class.from_pretrained(
+            source.location,
+            revision=source.revision or "main",
+            config=config,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,
+            attn_implementation=fast_attention(auto_class, config, device),
+            output_loading_info=True,
+        )
+    mismatched = [key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]]
+    return Loaded(model, sorted({*info["missing_keys"], *mismatched}))
+
+
+def override_dropout(config: Any, rate: float) -> None:
+    """Set every dropout rate in a transformers configuration to `rate`."""
+    for key, value in vars(config).items():
+        if "dropout" in key and isinstance(value, int | float) and not isinstance(value, bool):
+            setattr(config, key, rate)
+
+
+@contextmanager
+def _explained(source: Source, part: str) -> Iterator[None]:
+    """Turn the loader's errors into a `ModelError`, and keep its progress bars and reports off the terminal."""
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        first_line = str(error).strip().split("\n")[0]
+        fix = (
+            "the folder must hold config.json, model.safetensors and the tokenizer's files"
+            if source.is_local
+            else "check the name and the connection to the hub, or use a folder or an alias such as `minilm`"
+        )
+        raise ModelError(
+            Problem("model", f"can't load the {part} of `{source.name}`: {first_line}", field="model", fix=fix)
+        ) from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,1 @@
+"""Pre-trained models that come inside installed packages, one alias a file: for machines without the internet."""

@@ -1,0 +1,172 @@
+"""Text classification and sentiment: one label, several labels, or a number; one text or a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+from tunewell.data.cache import Encoded, EncodedRow
+from tunewell.data.example import Example
+from tunewell.data.prepare import Dataset
+from tunewell.models.load import load_model, load_tokenizer
+from tunewell.models.source import Source, find
+from tunewell.problems import Problem, RecipeError
+from tunewell.recipe import Recipe
+from tunewell.tasks import _scores
+from tunewell.tasks._protocol import Batch, LossSum
+from tunewell.tasks._text import TextEncoder, collate_text
+from tunewell.tasks._text_predictor import TextPredictor
+
+_POSITION_OFFSETS = {"roberta": 2, "xlm-roberta": 2, "camembert": 2, "xlm-roberta-xl": 2, "longformer": 2, "mpnet": 2}
+"""Model types whose position table begins after the padding index, so that many rows can't be used."""
+
+
+class TextClassification:
+    """A sequence classifier for one recipe and its data.
+
+    `problem` is ``single_label`` (cross-entropy), ``multi_label`` (binary cross-entropy, mean over classes) or
+    ``regression`` (squared error).
+    """
+
+    def __init__(self, recipe: Recipe, dataset: Dataset, device: str = "cpu") -> None:
+        self.recipe, self.problem, self.labels, self.device = recipe, dataset.problem, dataset.labels, device
+        self.source: Source = find(recipe.model, recipe.revision)
+        self.tokenizer = load_tokenizer(self.source)
+        self.max_length = self._max_length()
+        self.encoder = TextEncoder(self.tokenizer, self.max_length, recipe.data.truncation)
+        self.main_metric = _scores.MAIN_METRIC[self.problem]
+        self.new_parameters: list[str] = []
+        self.class_weights = self._class_weights(dataset)
+
+    def build(self) -> nn.Module:
+        """Return the pre-trained encoder with a new head, fp32, on the CPU."""
+        names = self.labels or ["value"]
+        loaded = load_model(
+            AutoModelForSequenceClassification,
+            self.source,
+            seed=self.recipe.seed,
+            dropout=self.recipe.dropout,
+            device=self.device,
+            num_labels=len(names),
+            id2label=dict(enumerate(names)),
+            label2id={name: i for i, name in enumerate(names)},
+            problem_type=self.problem if self.problem == "regression" else f"{self.problem}_classification",
+            pad_token_id=self.encoder.pad_id,
+        )
+        self.new_parameters = loaded.new_parameters
+        return loaded.model
+
+    def encoding_key(self) -> dict[str, Any]:
+        """Return all that decides the token ids besides the texts: it names the cache."""
+        return {
+            "tokenizer": self.tokenizer.backend_tokenizer.to_str(),
+            "max_length": self.encoder.max_length,
+            "truncation": self.encoder.truncation,
+            "type_ids": self.encoder.has_type_ids,
+            "problem": self.problem,
+            "num_classes": len(self.labels),
+        }
+
+    def encode(self, examples: Sequence[Example]) -> list[EncodedRow]:
+        """Return token ids and targets of each example."""
+        coded = self.encoder(
+            [e.text for e in examples], [e.text_pair for e in examples], [e.place for e in examples]
+        )
+        return [
+            EncodedRow(ids=ids, type_ids=types, target=example.target, truncated=cut)
+            for (ids, types, cut), example in zip(coded, examples, strict=True)
+        ]
+
+    def collate(self, encoded: Encoded, indexes: np.ndarray) -> Batch:
+        """Return rows `indexes`, padded to the longest of them."""
+        inputs = collate_text(encoded, indexes, self.encoder.pad_id, self.encoder.has_type_ids)
+        targets = torch.from_numpy(np.array(encoded.targets[indexes]))
+        return Batch(inputs, targets, self._row_weights(targets).sum(), int(encoded.lengths[indexes].sum()))
+
+    def loss(self, model: nn.Module, batch: Batch) -> LossSum:
+        """Return the loss of `batch` as sum and count; logits are taken to fp32 first."""
+        logits: Tensor = model(**batch.inputs).logits.float()
+        if self.problem == "single_label":
+            per_row = F.cross_entropy(
+                logits, batch.targets, reduction="none", label_smoothing=self.recipe.label_smoothing
+            )
+        elif self.problem == "multi_label":
+            smoothing = self.recipe.label_smoothing
+            targets = batch.targets * (1 - smoothing) + smoothing / 2
+            per_class = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+            if self.class_weights is not None:
+                per_class = per_class * self.class_weights.to(logits.device)
+            per_row = per_class.mean(dim=1)
+        else:
+            per_row = (logits.squeeze(-1) - batch.targets).square()
+        weighted = per_row * self._row_weights(batch.targets)
+        return LossSum(weighted.sum(), per_row.detach(), logits.detach())
+
+    @staticmethod
+    def predictor(folder: Path, *, device: str, dtype: torch.dtype) -> TextPredictor:
+        """Return the predictor of a result that this task wrote."""
+        return TextPredictor(folder, device=device, dtype=dtype)
+
+    def score(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        """Return accuracy, macro F1 and MCC; or Pearson and Spearman correlations and the mean squared error."""
+        return _scores.score(self.problem, outputs, targets)
+
+    def score_by_class(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, dict[str, float]]:
+        """Return precision, recall, F1 and rows of every class; empty for regression."""
+        return _scores.score_by_class(self.problem, self.labels, outputs, targets)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what prediction must know besides the model: stored beside the result as `tunewell.json`."""
+        return {
+            "task": "text_classification",
+            "problem": self.problem,
+            "labels": self.labels,
+            "max_length": self.encoder.max_length,
+            "truncation": "head" if self.encoder.truncation == "refuse" else self.encoder.truncation,
+            "clean": list(self.recipe.data.clean),
+        }
+
+    def _row_weights(self, targets: Tensor) -> Tensor:
+        if self.problem == "single_label" and self.class_weights is not None:
+            return self.class_weights.to(targets.device)[targets]
+        return torch.ones(len(targets), device=targets.device)
+
+    def _max_length(self) -> int:
+        wanted = self.recipe.data.max_length
+        config = AutoConfig.from_pretrained(self.source.location, revision=self.source.revision or "main")
+        positions = getattr(config, "max_position_embeddings", None)
+        if positions is None:
+            return wanted
+        positions -= _POSITION_OFFSETS.get(config.model_type, 0)
+        if wanted > positions > 0:
+            raise RecipeError(
+                Problem("recipe", f"max_length {wanted} is more than the {positions} positions of `{self.recipe.model}`",
+                        field="data.max_length", fix=f"set data.max_length to {positions} or less; longer texts are cut"
+                        " as data.truncation says")
+            )
+        return wanted
+
+    def _class_weights(self, dataset: Dataset) -> Tensor | None:
+        asked = self.recipe.class_weights
+        if asked is None or self.problem == "regression":
+            return None
+        if isinstance(asked, Mapping):
+            unknown = sorted(set(asked) - set(self.labels))
+            if unknown:
+                raise RecipeError(
+                    Problem("recipe", f"class_weights names unknown labels: {', '.join(unknown)}",
+                            field="class_weights", fix=f"the labels are: {', '.join(self.labels)}")
+                )
+            return torch.tensor([float(asked.get(name, 1.0)) for name in self.labels])
+        counts = np.zeros(len(self.labels))
+        for example in dataset.splits["train"]:
+            np.add.at(counts, np.atleast_1d(np.asarray(example.target, dtype=np.int64)), 1)
+        return torch.tensor(counts.sum() / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32)
+

@@ -1,0 +1,1 @@
+"""Training: state, loop, optimizers, checkpoints, evaluation, actions, and the driver that joins them."""

@@ -1,0 +1,227 @@
+"""A run from outside: train, resume, check, evaluate. Each record is yielded once it is in the log."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tunewell import monitors, policies
+from tunewell.data.ledger import Ledger
+from tunewell.document import absolute_paths, dump_recipe, load_recipe
+from tunewell.problems import Problem, RunError
+from tunewell.recipe import Recipe
+from tunewell.records import Ended, Record, Rewound, Started
+from tunewell.runs import checkpoints, folder as run_folders
+from tunewell.runs import log as logs
+from tunewell.runs.checkpoints import Commit
+from tunewell.runs.environment import difference, environment
+from tunewell.runs.folder import RunFolder
+from tunewell.runs.log import LogWriter
+from tunewell.training import checkpoint
+from tunewell.training.device import torch_facts
+from tunewell.training.session import Session
+from tunewell.training.setup import Prepared, build_weights, parameter_counts, prepare_run
+from tunewell.training.state import TrainState
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `check` found: the ledger of the rows, and the plan in plain facts."""
+
+    ledger: Ledger
+    plan: dict[str, Any]
+
+
+def check(recipe: Recipe, base: Path) -> Report:
+    """Read the recipe's data, encode it and plan the training without loading the model's weights."""
+    return report(prepare_run(recipe, base))
+
+
+def report(prepared: Prepared) -> Report:
+    """Return what is known before the first step."""
+    plan, recipe = prepared.work.plan, prepared.recipe
+    return Report(
+        prepared.ledger,
+        {
+            "model": recipe.model,
+            "task": recipe.task,
+            "problem": prepared.dataset.problem,
+            "labels": prepared.dataset.labels,
+            "rows": {split: len(encoded) for split, encoded in prepared.splits.items()},
+            "tokens_per_epoch": int(prepared.work.encoded.lengths.sum()),
+            "steps": plan.total_steps,
+            "batches_per_epoch": plan.batches_per_epoch,
+            "stages": [f"{s.train}: steps {s.first_step + 1}-{s.last_step}" for s in plan.stages],
+            "device": str(prepared.compute.device),
+            "precision": prepared.compute.precision,
+        },
+    )
+
+
+def train(recipe: Recipe, base: Path | None = None, *, stem: str = "run") -> Iterator[Record]:
+    """Train `recipe` in a new folder and yield every record; the last is `Ended`.
+
+    Relative paths of the recipe start at `base` (the current folder when absent); `stem` names the run when the
+    recipe does not. Raises an `InputError` before anything is written when the input can't be used.
+    """
+    base = base or Path.cwd()
+    prepared = prepare_run(recipe, base)
+    folder = RunFolder.create(
+        _folder_of(recipe, stem), dump_recipe(absolute_paths(recipe, base)),
+        environment(torch_facts(prepared.compute)),
+    )
+    with folder.hold():
+        yield from _from_start(prepared, folder, LogWriter(folder.log))
+
+
+def resume(run: str | Path, *, allow_changes: bool = False) -> Iterator[Record]:
+    """Go on with a run from its newest whole checkpoint and yield every further record.
+
+    Raises `RunError` when the run is complete, held by another process, or its data changed (unless
+    `allow_changes`).
+    """
+    folder = run_folders.find(str(run))
+    recipe = load_recipe(folder.recipe)
+    with folder.hold():
+        started = _first(folder)
+        if _is_complete(folder):
+            raise RunError(
+                Problem("run", f"`{folder.name}` is complete: there is nothing to resume", str(folder.path),
+                        fix=f"use it: tunewell predict {folder.name}")
+            )
+        prepared = prepare_run(recipe, folder.path)
+        if started is not None and started.data_hash != prepared.dataset.hash and not allow_changes:
+            raise RunError(
+                Problem("data", "the data is not what the run began with", str(folder.path), field="data",
+                        fix="bring the old files back, begin a new run, or resume with --allow-changes")
+            )
+        checkpoints.clear_temporary(folder.checkpoints)
+        commit, log, said = _newest(folder)
+        if commit is None:
+            yield from _from_start(prepared, folder, log)
+        else:
+            yield from _from_commit(prepared, folder, log, commit, said)
+
+
+def _from_start(prepared: Prepared, folder: RunFolder, log: LogWriter) -> Iterator[Record]:
+    session = _session(prepared, folder, log)
+    yield from _guarded(session, _opening(session))
+
+
+def _opening(session: Session) -> Iterator[Record]:
+    prepared, state, plan = session.prepared, session.state, session.plan
+    (session.folder.path / "data.json").write_bytes(msgspec.json.format(msgspec.json.encode(prepared.ledger)))
+    state.enter(plan.stages[0])
+    trained, total = parameter_counts(state.model)
+    counts = prepared.ledger.class_counts("train") if prepared.dataset.problem == "single_label" else {}
+    yield from session.record(
+        Started(
+            time=time.time(),
+            run=session.folder.name,
+            recipe_hash=prepared.recipe.hash(),
+            data_hash=prepared.dataset.hash,
+            fingerprint=environment(torch_facts(prepared.compute)),
+            total_steps=plan.total_steps,
+            batches_per_epoch=plan.batches_per_epoch,
+            num_rows={split: len(encoded) for split, encoded in prepared.splits.items()},
+            trainable_parameters=trained,
+            total_parameters=total,
+            num_classes=len(counts),
+            class_counts=counts,
+        )
+    )
+    for text in prepared.ledger.notes:
+        yield from session.note(text, "data")
+
+
+def _from_commit(
+    prepared: Prepared, folder: RunFolder, log: LogWriter, commit: Commit, said: list[str]
+) -> Iterator[Record]:
+    session = _session(prepared, folder, log)
+    tensors, facts, rows = checkpoint.load(commit)
+    stage = session.plan.stages[max(facts["progress"]["stage"], 0)]
+    session.state.unpack(tensors, facts, stage, keep_adjustments=False)
+    session.watch.unpack(facts["watch"])
+    session.judge.unpack(facts["judge"])
+    session.history.unpack(rows)
+    session.saved_at = (session.state.progress.step, session.state.adjustments.cursor)
+    before = msgspec.json.decode(folder.environment.read_bytes(), type=dict[str, str])
+    changes = difference(before, environment(torch_facts(prepared.compute)))
+
+    def opening() -> Iterator[Record]:
+        yield from session.record(
+            Rewound(
+                time=time.time(), step=0, to_step=commit.step, commit=commit.commit, reason="resume",
+                exact=not changes, detail="; ".join(changes),
+            )
+        )
+        for text in said:
+            yield from session.note(text, "checkpoint")
+
+    yield from _guarded(session, opening())
+
+
+def _guarded(session: Session, opening: Iterator[Record]) -> Iterator[Record]:
+    """Run to the end; whatever breaks the run is written in its log before it is raised."""
+    try:
+        yield from opening
+        yield from session.run()
+    except Exception as error:
+        if isinstance(error, GeneratorExit):
+            raise
+        reason = "".join(traceback.format_exception_only(error)).strip()
+        session.log.append(
+            Ended(time=time.time(), step=session.state.progress.step, status="failed", reason=reason)
+        )
+        raise
+    finally:
+        session.checkpointer.close()
+        session.log.close()
+
+
+def _session(prepared: Prepared, folder: RunFolder, log: LogWriter) -> Session:
+    weights = build_weights(prepared)
+    state = TrainState(prepared.recipe, weights.model, weights)
+    recipe = prepared.recipe
+    return Session(prepared, state, folder, log, monitors.for_recipe(recipe), policies.for_recipe(recipe))
+
+
+def _folder_of(recipe: Recipe, stem: str) -> Path:
+    if recipe.output_dir is not None:
+        return Path(recipe.output_dir)
+    if recipe.name is not None:
+        return Path("runs") / recipe.name
+    return run_folders.next_free(Path("runs"), stem)
+
+
+def _newest(folder: RunFolder) -> tuple[Commit | None, LogWriter, list[str]]:
+    """Return the newest commit that verifies and fits the log, and the log trimmed to it."""
+    said: list[str] = []
+    while True:
+        commit, words = checkpoints.newest_valid(folder.checkpoints)
+        said += words
+        if commit is None:
+            return None, LogWriter.resume(folder.log, 0, logs.EMPTY_DIGEST), said
+        try:
+            log = LogWriter.resume(folder.log, commit.facts["log_length"], commit.facts["log_digest"])
+        except RunError as error:
+            said.append(checkpoints.set_aside(commit, str(error)))
+            continue
+        return commit, log, said
+
+
+def _first(folder: RunFolder) -> Started | None:
+    first = next(iter(logs.read(folder.log)), None) if folder.log.exists() else None
+    return first if isinstance(first, Started) else None
+
+
+def _is_complete(folder: RunFolder) -> bool:
+    return folder.model.is_dir() and any(
+        isinstance(r, Ended) and r.status in ("completed", "stopped") for r in logs.read(folder.log)
+    )

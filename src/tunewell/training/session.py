@@ -1,0 +1,304 @@
+"""A run while it trains: the loop's updates become records, records findings, findings actions, all in the log."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from tunewell.actions import Action
+from tunewell.monitors import Watch
+from tunewell.policies import Facts, Judge
+from tunewell.records import (
+    Acted,
+    Committed,
+    Ended,
+    Eval,
+    Finding,
+    Note,
+    Record,
+    StageBegan,
+    Step,
+)
+from tunewell.runs import checkpoints
+from tunewell.runs.checkpoints import Commit
+from tunewell.runs.folder import RunFolder
+from tunewell.runs.log import LogWriter
+from tunewell.runs.row_history import RowHistory
+from tunewell.training import act, checkpoint, result
+from tunewell.training.checkpoint import Checkpointer
+from tunewell.training.evaluate import InterruptedEvaluation, evaluate
+from tunewell.training.evaluate import Outcome as Evaluation
+from tunewell.training.interruption import Interruption
+from tunewell.training.loop import Update, train_steps
+from tunewell.training.measure import to_steps
+from tunewell.training.setup import Prepared, parameter_counts
+from tunewell.training.state import TrainState
+
+SYNC_STEPS = 10
+"""Updates measured on a GPU between two transfers to the processor; on the processor nothing waits."""
+
+
+class Session:
+    """One process's part of a run, from its start or a resume to its end or a signal."""
+
+    def __init__(
+        self, prepared: Prepared, state: TrainState, folder: RunFolder, log: LogWriter, watch: Watch, judge: Judge
+    ) -> None:
+        self.prepared, self.state, self.folder, self.log = prepared, state, folder, log
+        self.watch, self.judge = watch, judge
+        self.recipe, self.work, self.plan = prepared.recipe, prepared.work, prepared.work.plan
+        self.checkpointer = Checkpointer(folder.checkpoints, self.recipe.save_total_limit)
+        self.history = RowHistory(folder.rows, [int(row) for row in self.work.encoded.rows])
+        self.interruption = Interruption()
+        self.wishes = act.Wishes()
+        self.waiting: list[Update] = []
+        self.durable: list[Committed] = []
+        self.troubled = False
+        self.saved_at: tuple[int, int] | None = None
+        self.rollbacks = 0
+        self.began = time.perf_counter()
+        self.best_metric = self.recipe.metric_for_best_model or self.work.task.main_metric
+
+    def run(self) -> Iterator[Record]:
+        """Train to the plan's end, to a `Stop` or to a signal; yield each record once it is logged."""
+        with self.interruption.watched():
+            yield from self._boundary()
+            if not self._ends():
+                for update in train_steps(self.state, self.work):
+                    yield from self._enter_stage()
+                    self.waiting.append(update)
+                    if self._must_sync():
+                        yield from self._measure()
+                        yield from self._boundary()
+                    if self._ends():
+                        break
+            yield from self._finish()
+
+    def record(self, record: Record) -> Iterator[Record]:
+        """Log one record, and whatever the monitors find in it and the policy does about it."""
+        self.log.append(record)
+        yield record
+        findings = self.watch.observe(record)
+        for finding in findings:
+            self.troubled |= finding.severity == "critical"
+            self.log.append(finding)
+            yield finding
+        if findings:
+            yield from self._judge(findings)
+
+    def note(self, text: str, topic: str) -> Iterator[Record]:
+        """Log something that a reader should know."""
+        yield from self.record(Note(time=time.time(), step=self.state.progress.step, text=text, topic=topic))
+
+    # The parts of a step's end, in their order.
+
+    def _measure(self) -> Iterator[Record]:
+        updates, self.waiting = self.waiting, []
+        row_ids = self.work.encoded.rows
+        rollbacks = self.rollbacks
+        for update, (step, losses) in zip(updates, to_steps(updates, row_ids), strict=True):
+            if self.rollbacks != rollbacks:
+                return  # the updates after it were undone before anyone saw them
+            self.history.note(self._epoch_of(update), row_ids[update.rows].tolist(), losses.tolist())
+            if math.isfinite(step.loss):
+                self.state.progress.loss_sum += step.loss * step.rows
+                self.state.progress.loss_count += step.rows
+            yield from self.record(step)
+
+    def _boundary(self) -> Iterator[Record]:
+        """Do what is due between two steps: evaluate, commit, tell of commits that became durable."""
+        step = self.state.progress.step
+        due = self.plan.evaluates_at(step) and self.state.progress.evaluated_at != step
+        if (due or self.wishes.evaluate) and not self.interruption.came():
+            yield from self._evaluate()
+        if self.interruption.came():
+            return
+        scheduled = self.plan.saves_at(step) and self.saved_at != self._position()
+        if due or self.wishes.save or scheduled:
+            yield from self._commit("evaluation" if due else "action" if self.wishes.save else "interval")
+        yield from self._tell_commits(self.checkpointer.finished())
+
+    def _tell_commits(self, durable: list[Committed]) -> Iterator[Record]:
+        waiting, self.durable = [*self.durable, *durable], []
+        for committed in waiting:
+            yield from self.record(committed)
+
+    def _judge(self, findings: list[Finding]) -> Iterator[Record]:
+        applied = False
+        for proposal in self.judge.decide(findings, self._facts()):
+            outcome = act.apply(proposal.action, self.state, self.plan, self, self.wishes, proposal.reason)
+            applied |= outcome.outcome == "applied"
+            yield from self.record(self._acted(proposal.action, proposal.by, proposal.reason, outcome))
+            if outcome.rewound is not None:
+                yield from self.record(outcome.rewound)
+        if applied:
+            yield from self._commit("action")
+
+    def _acted(self, action: Action, by: str, reason: str, outcome: act.Outcome) -> Acted:
+        step = outcome.rewound.step if outcome.rewound else self.state.progress.step
+        return Acted(
+            time=time.time(), step=step, action=action, by=by, reason=reason, outcome=outcome.outcome,
+            detail=outcome.detail,
+        )
+
+    def _enter_stage(self) -> Iterator[Record]:
+        """Log the stage of the update that just came, if it is that stage's first."""
+        update_stage = self.plan.stages[self.state.progress.stage]
+        if self.state.progress.step == update_stage.first_step + 1:
+            trained, total = parameter_counts(self.state.model)
+            yield from self.record(
+                StageBegan(
+                    time=time.time(), step=update_stage.first_step, stage=update_stage.index, name=update_stage.name,
+                    trainable_parameters=trained, total_parameters=total, first_step=update_stage.first_step,
+                    last_step=update_stage.last_step,
+                )
+            )
+
+    # Evaluation and the best model.
+
+    def _evaluate(self) -> Iterator[Record]:
+        self.wishes.evaluate = False
+        progress = self.state.progress
+        try:
+            if progress.step == 0 and "test" in self.prepared.splits:
+                yield from self._score("test")
+            if "validation" in self.prepared.splits:
+                yield from self._score("validation")
+        except InterruptedEvaluation:
+            return
+        progress.evaluated_at = progress.step
+        progress.loss_sum = progress.loss_count = 0.0
+
+    def _score(self, split: str) -> Iterator[Record]:
+        evaluation, seconds = self.evaluation(split)
+        progress = self.state.progress
+        value = evaluation.loss if self.best_metric == "loss" else evaluation.metrics[self.best_metric]
+        best = split == "validation" and self._is_better(value)
+        if best:
+            progress.best_value, progress.best_step, progress.best_commit = value, progress.step, None
+        yield from self.record(
+            Eval(
+                time=time.time(),
+                step=progress.step,
+                epoch=round(self.work.order.epoch_at(self.state.adjustments.cursor), 6),
+                split=split,
+                loss=evaluation.loss,
+                metrics=evaluation.metrics,
+                rows=len(evaluation.targets),
+                seconds=seconds,
+                train_loss=progress.loss_sum / progress.loss_count if progress.loss_count else None,
+                best=best,
+            )
+        )
+
+    def evaluation(self, split: str) -> tuple[Evaluation, float]:
+        """Return how the weights, averaged where the recipe asks for it, do on `split`, and the seconds it took."""
+        began = time.perf_counter()
+        with self.state.weights.showing(self.state.average):
+            outcome = evaluate(
+                self.work.task, self.state.model, self.prepared.splits[split], self.recipe.eval_batch_size,
+                self.work.compute.device, self.interruption.came,
+            )
+        return outcome, time.perf_counter() - began
+
+    def _is_better(self, value: float) -> bool:
+        best = self.state.progress.best_value
+        if not math.isfinite(value):
+            return False
+        if best is None:
+            return True
+        return value < best if self.best_metric in LOWER_IS_BETTER else value > best
+
+    # Checkpoints: `act.CommitStore`.
+
+    def last_healthy(self, before: int) -> Commit | None:
+        """Return the newest healthy commit of a step less than `before` that verifies, or None."""
+        self.durable += self.checkpointer.finished(wait=True)
+        found = [c for c in checkpoints.commits(self.folder.checkpoints) if c.healthy and c.step < before]
+        return next((c for c in reversed(found) if not checkpoints.verify(c)), None)
+
+    def restore(self, commit: Commit) -> None:
+        """Load weights, optimizer and monitors of `commit`; cursor, adjustments and row losses stay."""
+        tensors, facts, _ = checkpoint.load(commit)
+        self.rollbacks += 1
+        self.troubled = False
+        stage = self.plan.stages[max(facts["progress"]["stage"], 0)]
+        self.state.unpack(tensors, facts, stage, keep_adjustments=True)
+        self.watch.unpack(facts["watch"])
+
+    def _commit(self, reason: str) -> Iterator[Record]:
+        """Begin to write a checkpoint; weights that are not finite are never committed."""
+        self.wishes.save = False
+        progress = self.state.progress
+        if not self.state.is_finite():
+            yield from self.note("the weights are not finite: this state is not saved", "checkpoint")
+            return
+        if progress.best_step == progress.step and progress.best_commit is None:
+            progress.best_commit = self.checkpointer.next_commit
+        length, digest = self.log.position()
+        facts = {
+            "reason": reason, "healthy": not self.troubled, "log_length": length, "log_digest": digest,
+            "order_version": self.work.order.VERSION, "recipe_hash": self.recipe.hash(),
+        }
+        keep = {0} | ({progress.best_commit} if progress.best_commit is not None else set())
+        durable = self.checkpointer.save(progress.step, self._snapshot, self.history.pack(), facts, keep)
+        self.saved_at, self.troubled = self._position(), False
+        yield from self._tell_commits(durable)
+
+    def _snapshot(self) -> tuple[checkpoint.Tensors, dict[str, Any]]:
+        tensors, facts = self.state.pack()
+        return tensors, {**facts, "watch": self.watch.pack(), "judge": self.judge.pack()}
+
+    # The end.
+
+    def _finish(self) -> Iterator[Record]:
+        if self.interruption.came():
+            yield from self._commit("signal")
+            yield from self._tell_commits(self.checkpointer.finished(wait=True))
+            yield from self._end("interrupted", self.interruption.name or "")
+            return
+        if self.saved_at != self._position():
+            yield from self._commit("end")
+        yield from self._tell_commits(self.checkpointer.finished(wait=True))
+        for verdict in self.watch.verdicts():
+            yield from self.note(verdict, "verdict")
+        yield from result.write(self)
+        stop = self.wishes.stop
+        if stop is not None and not stop.success:
+            yield from self._end("stopped", self.wishes.stop_reason)
+        else:
+            yield from self._end("completed", self.wishes.stop_reason if stop else "all steps done")
+
+    def _end(self, status: Literal["completed", "stopped", "interrupted"], reason: str) -> Iterator[Record]:
+        progress = self.state.progress
+        self.history.write()
+        yield from self.record(
+            Ended(
+                time=time.time(), step=progress.step, status=status, reason=reason, best_step=progress.best_step,
+                best_value=progress.best_value, best_metric=self.best_metric,
+                seconds=time.perf_counter() - self.began,
+            )
+        )
+
+    def _ends(self) -> bool:
+        done = self.state.progress.step >= self.plan.total_steps
+        return done or self.interruption.came() or self.wishes.stop is not None
+
+    def _must_sync(self) -> bool:
+        step = self.state.progress.step
+        if self.work.compute.device.type == "cpu" or len(self.waiting) >= SYNC_STEPS:
+            return True
+        ends_stage = any(stage.last_step == step for stage in self.plan.stages)
+        return ends_stage or self._ends() or self.plan.saves_at(step)
+
+    def _position(self) -> tuple[int, int]:
+        return self.state.progress.step, self.state.adjustments.cursor
+
+    def _epoch_of(self, update: Update) -> int:
+        return int(self.work.order.epoch_at(update.cursor))
+
+
+LOWER_IS_BETTER = frozenset({"loss", "mse"})
+"""Metrics of which a smaller value is the better one."""

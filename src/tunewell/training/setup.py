@@ -1,0 +1,120 @@
+"""From a recipe to everything a training works on: data, task, encoded splits, order and plan."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from tunewell import plugins
+from tunewell.data.batches import BatchOrder
+from tunewell.data.cache import Encoded, encode_split
+from tunewell.data.ledger import Ledger
+from tunewell.data.prepare import Dataset, prepare
+from tunewell.models.initialization import initialize
+from tunewell.models.layers import word_embeddings
+from tunewell.problems import ModelError, Problem, RecipeError
+from tunewell.recipe import Recipe
+from tunewell.tasks._protocol import Task
+from tunewell.training import device
+from tunewell.training.device import Compute
+from tunewell.training.fitted_head import fit_head
+from tunewell.training.loop import Work
+from tunewell.training.plan import make_plan
+from tunewell.training.weights import Weights
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a run needs and that does not change while it trains."""
+
+    recipe: Recipe
+    dataset: Dataset
+    ledger: Ledger
+    task: Task
+    splits: dict[str, Encoded]
+    compute: Compute
+    work: Work
+
+
+def prepare_run(recipe: Recipe, base: Path) -> Prepared:
+    """Read and check the data, encode it and plan the training; raises an `InputError` for whatever can't be used.
+
+    Relative paths of the recipe start at `base`.
+    """
+    # policy
+    compute = device.choose(recipe.device, recipe.precision, recipe.num_threads)
+    dataset = prepare(recipe, base)
+    task: Task = plugins.load("tasks", recipe.task)(recipe, dataset, compute.device.type)
+    splits, ledger = _encode(task, dataset)
+    rows_per_update = recipe.batch_size * recipe.gradient_accumulation_steps
+    if rows_per_update > len(splits["train"]):
+        raise RecipeError(
+            Problem("recipe", f"a batch of {rows_per_update} is more than the {len(splits['train'])} training rows",
+                    field="batch_size", fix=f"set batch_size to {len(splits['train'])} or less")
+        )
+    tokens = recipe.max_tokens_per_batch
+    order = BatchOrder(
+        splits["train"].lengths,
+        seed=recipe.seed,
+        batch_size=rows_per_update,
+        max_tokens=None if tokens is None else tokens * recipe.gradient_accumulation_steps,
+        group_by_length=recipe.group_by_length,
+    )
+    work = Work(
+        task, splits["train"], order, make_plan(recipe, order), compute, recipe.batch_size, tokens
+    )
+    return Prepared(recipe, dataset, ledger, task, splits, compute, work)
+
+
+def build_weights(prepared: Prepared) -> Weights:
+    """Load the pre-trained model onto the device, its new layers begun as the recipe says."""
+    recipe, task = prepared.recipe, prepared.task
+    model = task.build()
+    _check_vocabulary(model, prepared.splits)
+    if recipe.head_init in ("xavier", "kaiming", "orthogonal"):
+        initialize(model, task.new_parameters, recipe.head_init, recipe.seed)
+    model.to(prepared.compute.device)
+    weights = Weights(model, prepared.compute.weight_dtype)
+    model.train()
+    if recipe.head_init == "fitted":
+        fit_head(
+            task, weights, prepared.splits["train"], prepared.dataset.problem, recipe.eval_batch_size, recipe.seed,
+            prepared.compute.device,
+        )
+    return weights
+
+
+def _encode(task: Task, dataset: Dataset) -> tuple[dict[str, Encoded], Ledger]:
+    settings = json.dumps(task.encoding_key(), sort_keys=True)
+    splits, ledger = {}, dataset.ledger
+    key = hashlib.sha256(settings.encode()).hexdigest()
+    for split, examples in dataset.splits.items():
+        splits[split] = encode_split(examples, task.encode, key, num_classes=len(dataset.labels))
+        ledger = ledger.with_lengths(split, splits[split].lengths, task.max_length, splits[split].truncated)
+    return splits, ledger
+
+
+def _check_vocabulary(model: nn.Module, splits: dict[str, Encoded]) -> None:
+    table = word_embeddings(model)
+    if table is None:
+        return
+    for name, split in splits.items():
+        highest = max(int(split.ids(i).max()) for i in range(len(split)))
+        if highest >= table.num_embeddings:
+            raise ModelError(
+                Problem("model", f"the tokenizer gives id {highest} in the {name} rows, but the model embeds only"
+                        f" {table.num_embeddings}", field="model",
+                        fix="use the tokenizer that belongs to the model, or resize its embeddings and save it")
+            )
+
+
+def parameter_counts(model: nn.Module) -> tuple[int, int]:
+    """Return how many numbers are trained, and how many there are."""
+    sizes = [(math.prod(p.shape), p.requires_grad) for p in model.parameters()]
+    return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
+

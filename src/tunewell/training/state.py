@@ -1,0 +1,125 @@
+"""The only mutable object of a run: weights, optimizer, position, adjustments, judgement. Its `pack` is the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tunewell.models.layers import layer_by_parameter, layer_order, word_embeddings
+from tunewell.models.stages import set_trainable
+from tunewell.recipe import Recipe
+from tunewell.training.optimizers import Optimizers
+from tunewell.training.plan import StagePlan
+from tunewell.training.weights import Weights
+
+Tensors = dict[str, dict[str, Tensor]]
+"""Tensors of a checkpoint by file (``model``, ``optimizer``, ``average``), then by name."""
+
+
+@dataclass
+class Progress:
+    """What rewinds with the weights besides tensors."""
+
+    step: int = 0
+    stage: int = -1
+    evaluated_at: int = -1
+    best_value: float | None = None
+    best_step: int | None = None
+    best_commit: int | None = None
+    loss_sum: float = 0.0
+    loss_count: float = 0.0
+
+
+@dataclass
+class Adjustments:
+    """What never rewinds, or a rollback would repeat itself for ever."""
+
+    cursor: int = 0
+    rate_factor: float = 1.0
+    max_grad_norm: float | None = None
+    excluded_rows: list[int] = field(default_factory=list)
+
+
+class TrainState:
+    """A training at one moment."""
+
+    def __init__(self, recipe: Recipe, model: nn.Module, weights: Weights) -> None:
+        self.recipe, self.model, self.weights = recipe, model, weights
+        self.layers = layer_by_parameter(model)
+        self.layer_order = layer_order(self.layers)
+        self.progress = Progress()
+        self.adjustments = Adjustments(max_grad_norm=recipe.max_grad_norm)
+        self.trainable: dict[str, nn.Parameter] = {}
+        self.optimizers: Optimizers
+        self.average: dict[str, Tensor] | None = None
+        self.scaler: torch.amp.GradScaler | None = None
+
+    def enter(self, stage: StagePlan) -> None:
+        """Let `stage`'s parameters train, with a new optimizer."""
+        self.weights.clear_gradients()
+        set_trainable(self.model, stage.train, freeze_embeddings=self.recipe.embeddings == "freeze")
+        self.trainable = self.weights.trainable()
+        sparse = self._sparse_table()
+        self.optimizers = Optimizers(self.recipe, self.trainable, self.layers, stage.learning_rate, sparse)
+        if self.recipe.ema_decay is not None:
+            kept = self.average or {}
+            self.average = {n: kept.get(n, p.detach().clone()) for n, p in self.trainable.items()}
+        self.progress.stage = stage.index
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        """Move the exponential moving average of the weights one update on."""
+        if self.average is None or self.recipe.ema_decay is None:
+            return
+        # The first updates weigh more, or the average would stay near the untrained head for 1/(1-decay) of them.
+        decay = min(self.recipe.ema_decay, (1 + self.progress.step) / (10 + self.progress.step))
+        torch._foreach_lerp_(list(self.average.values()), list(self.trainable.values()), 1 - decay)
+
+    def pack(self) -> tuple[Tensors, dict[str, Any]]:
+        """Return copies of all tensors, and all else as JSON-able facts."""
+        tensors: Tensors = {
+            "model": {n: t.detach().clone() for n, t in self.weights.masters.items()},
+            "optimizer": {n: t.detach().clone() for n, t in self.optimizers.pack().items()},
+        }
+        if self.average is not None:
+            tensors["average"] = {n: t.clone() for n, t in self.average.items()}
+        facts = {"progress": vars(self.progress).copy(), "adjustments": _plain(self.adjustments)}
+        if self.scaler is not None:
+            facts["scaler"] = self.scaler.state_dict()
+        return tensors, facts
+
+    def unpack(self, tensors: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any], stage: StagePlan,
+               *, keep_adjustments: bool) -> None:
+        """Take back what `pack` returned; a rollback keeps the adjustments of the present."""
+        self.weights.load(tensors["model"])
+        self.progress = Progress(**facts["progress"])
+        self.average = {n: t.clone() for n, t in tensors["average"].items()} if "average" in tensors else None
+        self.enter(stage)
+        self.optimizers.unpack(tensors["optimizer"])
+        if not keep_adjustments:
+            self.adjustments = Adjustments(**facts["adjustments"])
+        if self.scaler is not None and "scaler" in facts:
+            self.scaler.load_state_dict(facts["scaler"])
+
+    def is_finite(self) -> bool:
+        """Tell whether every trainable weight is finite; what is not is never committed."""
+        norms = torch._foreach_norm([p.detach() for p in self.trainable.values()])
+        return bool(torch.isfinite(torch.stack(norms)).all())
+
+    def _sparse_table(self) -> str | None:
+        table = word_embeddings(self.model)
+        if table is None:
+            return None
+        lazy = self.recipe.embeddings == "rows" and table.weight.requires_grad
+        table.sparse = lazy
+        if not lazy:
+            return None
+        return next(name for name, p in self.weights.used.items() if p is table.weight)
+
+
+def _plain(adjustments: Adjustments) -> dict[str, Any]:
+    return {**vars(adjustments), "excluded_rows": list(adjustments.excluded_rows)}
