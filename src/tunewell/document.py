@@ -51,6 +51,12 @@ def load_document(path: str | File, overrides: Sequence[str] = ()) -> Document:
     return Document(_recipe(tree, overrides, notes), file.parent, notes)
 
 
+def line_of(path: str | File, field: str) -> int | None:
+    """Return the line of the key `field` (such as ``data.train``) in the recipe file `path`, or None."""
+    tree = strict_yaml.parse(_read(File(path)), str(path))
+    return tree.place(tree.path(field))[1]
+
+
 def parse_recipe(text: str, file: str) -> Recipe:
     """Return the recipe in the YAML `text`; `file` names it in errors. Raises `RecipeError` with every problem."""
     return _recipe(strict_yaml.parse(text, file), (), [])
@@ -76,6 +82,12 @@ def dump_recipe(recipe: Recipe) -> str:
     return text
 
 
+def dump_value(value: Any) -> str:
+    """Return `value` as YAML on one line, such as ``[neg, pos]``."""
+    text: str = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=1 << 30)
+    return text.removesuffix("...\n").strip()
+
+
 def absolute_paths(recipe: Recipe, base: File) -> Recipe:
     """Return `recipe` with its data files, and its model if that is a folder under `base`, as absolute paths.
 
@@ -86,8 +98,11 @@ def absolute_paths(recipe: Recipe, base: File) -> Recipe:
     def absolute(value: Any) -> Any:
         if isinstance(value, list):
             return [absolute(item) for item in value]
-        if not isinstance(value, str) or value.startswith("hub:"):
+        if not isinstance(value, str):
             return value
+        prefix, colon, rest = value.partition(":")
+        if colon and prefix in plugins.names("data.formats"):  # such as csv:reviews.txt
+            return value if prefix == "hub" else f"{prefix}:{base / File(rest).expanduser()}"
         return str(base / File(value).expanduser())
 
     splits = {split: absolute(getattr(recipe.data, split)) for split in ("train", "validation", "test")}

@@ -1,0 +1,7 @@
+"""``python -m tunewell`` is ``tunewell``."""
+
+import sys
+
+from tunewell.cli import main
+
+sys.exit(main())

@@ -1,0 +1,74 @@
+"""Errors in words: bad input with place and fix, a defect of ours with the file that holds its traceback."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import shlex
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunewell import __version__
+from tunewell.cli._terminal import next_command, say
+from tunewell.problems import InputError, Problem
+
+SHOWN = 20
+"""Problems told at once."""
+
+
+def tell_problems(error: InputError, verb: str, arguments: Mapping[str, Any]) -> None:
+    """Print each problem, how many there are, and the command that comes next."""
+    recipe = arguments.get("recipe")
+    problems = [_placed(problem, recipe) for problem in error.problems]
+    for problem in problems[:SHOWN]:
+        say(str(problem), style="problem")
+    total = len(problems)
+    files = {problem.file for problem in problems if problem.file}
+    where = f" in {next(iter(files))}" if len(files) == 1 else ""
+    shown = f", the first {SHOWN} of them above" if total > SHOWN else ""
+    say(f"{total:,} problem{'s' * (total != 1)}{where}{shown}. Nothing was started.")
+    if recipe is not None and verb != "check" and Path(recipe).is_file():
+        next_command(f"tunewell check {shlex.quote(str(recipe))}")
+    elif {problem.kind for problem in problems} == {"run"}:
+        next_command("tunewell runs")
+    else:
+        next_command(f"tunewell {verb} --help")
+
+
+def _placed(problem: Problem, recipe: Path | None) -> Problem:
+    """Give a problem that names only a recipe's key its file and line."""
+    if problem.file or not problem.field or recipe is None or not recipe.is_file():
+        return problem
+    from tunewell.document import line_of
+
+    return dataclasses.replace(problem, file=str(recipe), line=line_of(recipe, problem.field))
+
+
+def tell_defect(error: BaseException, arguments: Mapping[str, Any]) -> None:
+    """Print one plain paragraph about an error that nobody expected; its traceback goes to a file."""
+    file = _folder(arguments) / time.strftime("crash-%Y%m%d-%H%M%S.txt")
+    versions = f"tunewell {__version__}, Python {platform.python_version()}, {platform.platform()}"
+    trace = "".join(traceback.format_exception(error))
+    try:
+        file.write_text(f"{versions}\n{shlex.join(sys.argv)}\n\n{trace}", encoding="utf-8")
+        where = f"The details are in {file}; please send them with your report."
+    except OSError as refused:
+        where = f"The details could not be written to {file} ({refused.strerror})."
+    what = str(error).strip().splitlines()
+    say(
+        f"error: tunewell met something that it did not expect ({type(error).__name__}{': ' + what[0] if what else ''})."
+    )
+    say(f"This is a defect of tunewell or of a library, not of your input. {where}")
+
+
+def _folder(arguments: Mapping[str, Any]) -> Path:
+    run = arguments.get("run")
+    for folder in (Path(str(run)), Path("runs") / str(run)) if run is not None else ():
+        if (folder / "log.jsonl").is_file():
+            return folder
+    return Path(tempfile.gettempdir())

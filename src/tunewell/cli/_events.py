@@ -1,0 +1,51 @@
+"""What is told of a record once, in a line: evaluations, findings, actions, stages; steps are not events."""
+
+from __future__ import annotations
+
+from tunewell.cli._progress import scores
+from tunewell.records import Acted, Eval, Finding, Note, Record, Rewound, StageBegan, Started
+from tunewell.runs.incidents import describe
+
+_MARKS = {"info": "·", "warning": "▲", "critical": "✖"}
+_COLOURS = {"info": "", "warning": "yellow", "critical": "red"}
+
+
+def event(record: Record) -> tuple[str, str] | None:
+    """Return the line that tells `record` and its style, or None for one that is not told."""
+    match record:
+        case Started():
+            return _started(record), "bold"
+        case StageBegan():
+            trained = f"{_count(record.trainable_parameters)} of {_count(record.total_parameters)} parameters trained"
+            return f"stage {record.stage + 1}, {record.name}: to step {record.last_step:,}, {trained}", ""
+        case Eval():
+            best = ", best so far" if record.best else ""
+            return f"step {record.step:,}  {record.split}: {scores(record)}{best}", ""
+        case Finding():
+            first = f" What to do: {record.advice[0]}" if record.advice else ""
+            line = f"{_MARKS[record.severity]} step {record.step:,}  {record.code}: {record.summary}{first}"
+            return line, _COLOURS[record.severity]
+        case Acted(by="recipe", outcome="applied"):
+            return f"→ step {record.step:,}  {record.detail or describe(record.action)}", ""
+        case Acted():
+            told = record.detail or describe(record.action)
+            verdict = "" if record.outcome == "applied" else f" ({record.outcome})"
+            return f"→ step {record.step:,}  {record.by}: {told}{verdict}; because {record.reason}", "cyan"
+        case Rewound():
+            exact = "" if record.exact else f", approximately: {record.detail}"
+            if record.reason == "resume":
+                return f"resumed at step {record.to_step:,} from checkpoint {record.commit}{exact}", "bold"
+            return f"went back from step {record.step:,} to step {record.to_step:,}", "cyan"
+        case Note() if record.topic != "verdict":
+            return f"· {record.text}", "dim"
+    return None
+
+
+def _started(record: Started) -> str:
+    rows = ", ".join(f"{count:,} {split} rows" for split, count in record.num_rows.items())
+    trained = f"{_count(record.trainable_parameters)} of {_count(record.total_parameters)} parameters trained"
+    return f"{record.run}: {record.total_steps:,} steps, {record.batches_per_epoch:,} an epoch; {rows}; {trained}"
+
+
+def _count(number: int) -> str:
+    return f"{number / 1e6:,.1f} M" if number >= 1e5 else f"{number:,}"
