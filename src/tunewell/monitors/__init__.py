@@ -1,0 +1,9 @@
+"""One fault a file: records in, findings out. Pure functions, no torch."""
+
+from __future__ import annotations
+
+from tunewell.monitors._build import build, from_recipe
+from tunewell.monitors._protocol import Monitor, State, Verdict
+from tunewell.monitors._watch import Watch
+
+__all__ = ["Monitor", "State", "Verdict", "Watch", "build", "from_recipe"]

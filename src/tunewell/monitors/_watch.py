@@ -1,0 +1,108 @@
+"""All monitors of a run together: states that travel with a checkpoint, and one story for one fault."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from tunewell.monitors import _incidents
+from tunewell.monitors._protocol import Monitor, State, Verdict
+from tunewell.records import Finding, Record, Rewound, StageBegan, Started, Step
+
+
+class Watch:
+    """The monitors of a run and their states.
+
+    A fault and its consequences make one incident: while it is open, a finding of it is passed on only if it is
+    more severe than all before it, or names a cause of what was seen. A joined finding says so in
+    ``evidence["incident"]``, and its ``evidence["onset"]`` is the incident's. Info findings silence nothing.
+
+    States rewind with the run (`pack` and `unpack`); what `verdicts` tells does not, so that a fault which a
+    rollback undid stays told.
+    """
+
+    def __init__(self, monitors: Mapping[str, Monitor]) -> None:
+        self._monitors = dict(monitors)
+        self._explains = {name: frozenset(getattr(one, "explains", ())) for name, one in monitors.items()}
+        self._seen: dict[str, str] = {}
+        self._started: Started | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._states = {name: monitor.init() for name, monitor in self._monitors.items()}
+        self._incidents: list[State] = []
+        self._step = 0
+
+    @property
+    def incident(self) -> str | None:
+        """Name of an open incident above info, such as ``loss_spike@310``; None: nothing speaks against the run."""
+        return next((one["id"] for one in self._incidents if one["severity"] != "info"), None)
+
+    def observe(self, record: Record) -> list[Finding]:
+        """Return the findings that `record` gives rise to, after false-alarm discipline."""
+        match record:
+            case Finding():
+                return []
+            case Rewound():
+                self._rewind(record)
+                return []
+            case Started():
+                self._started = record
+            case StageBegan():
+                self._incidents = []
+            case Step():
+                self._step = record.step
+                self._incidents = _incidents.aged(self._incidents)
+        told: list[Finding] = []
+        for name, finding in self._update(record):
+            self._seen[name] = finding.summary
+            self._incidents, news = _incidents.told(self._incidents, finding, self._explains)
+            told += [] if news is None else [news]
+        return told
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """Return by monitor what can be said of its fault up to now."""
+        return {
+            name: Verdict("seen", self._seen[name])
+            if name in self._seen
+            else monitor.verdict(self._states[name])
+            for name, monitor in self._monitors.items()
+        }
+
+    def pack(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return {
+            "states": dict(self._states),
+            "incidents": list(self._incidents),
+            "step": self._step,
+            "seen": dict(self._seen),
+            "started": None if self._started is None else msgspec.to_builtins(self._started),
+        }
+
+    def unpack(self, packed: Mapping[str, Any]) -> None:
+        """Stand where `pack` stood. A monitor without a packed state begins anew; what was seen stays seen."""
+        self._begin()
+        self._states |= {name: state for name, state in packed["states"].items() if name in self._monitors}
+        self._incidents = list(packed["incidents"])
+        self._step = packed["step"]
+        self._seen = {**packed["seen"], **self._seen}
+        if packed["started"] is not None:
+            self._started = msgspec.convert(packed["started"], Started)
+
+    def _update(self, record: Record) -> list[tuple[str, Finding]]:
+        found: list[tuple[str, Finding]] = []
+        for name, monitor in self._monitors.items():
+            self._states[name], findings = monitor.update(self._states[name], record)
+            found += [(name, finding) for finding in findings]
+        return found
+
+    def _rewind(self, record: Rewound) -> None:
+        """Begin anew where nobody restored the states with the weights, as in another tool's log."""
+        if self._step <= record.to_step:
+            return
+        self._begin()
+        self._step = record.to_step
+        if self._started is not None:
+            self._update(self._started)

@@ -1,0 +1,171 @@
+"""A loss far above what the run's batches cost just before."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from tunewell.monitors import _learning, _phase
+from tunewell.monitors._protocol import State, Verdict, judged
+from tunewell.monitors._statistics import curve, median, quantile, spread
+from tunewell.records import Finding, Record, Step
+
+
+class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
+    """A loss far above what the batches just before cost: of one batch, or lasting.
+
+    One high batch that heals by itself harms little: it is told (with the row, where one stands out), as a warning
+    only when it is far beyond anything the run's noise has shown. A **lasting** spike, 5 of the last 6 batches above
+    the 95th percentile of those before, is a change of the model, not of the batch: by chance that has odds of 2 in
+    a million an update, whatever the shape of the noise. It must also be large beside the noise, beside the loss
+    of guessing (a loss that was nearly zero may grow many times over and still be nearly zero) and beside what the
+    run had learned.
+    """
+
+    window: Annotated[int, Meta(ge=20)] = 128
+    """Updates compared with, as OLMo-core's step skipping does."""
+    armed: Annotated[int, Meta(ge=10)] = 20
+    """Updates of a stage before anything is judged: fewer don't show the noise."""
+    recent: Annotated[int, Meta(ge=3)] = 6
+    """Updates that a lasting spike is judged by; all but one must be high."""
+    high: Annotated[float, Meta(gt=0.5, lt=1)] = 0.95
+    """Quantile of the window that a high batch exceeds."""
+    harm: Annotated[float, Meta(gt=0)] = 0.15
+    """Rise of the middle batch that matters, as a share of guessing's loss."""
+    lost: Annotated[float, Meta(gt=0)] = 0.5
+    """The same as a share of what had been learned: harder rows, as in a curriculum, cost less than that."""
+    sigmas: Annotated[float, Meta(gt=0)] = 2.0
+    """The same in robust standard deviations."""
+    single: Annotated[float, Meta(gt=1)] = 3.0
+    """One batch is told from this multiple of the third-highest loss of the window on (info)."""
+    single_severe: Annotated[float, Meta(gt=1)] = 8.0
+    """The same, as a warning: far beyond the heavy tails of batches of one row."""
+
+    explains: ClassVar[tuple[str, ...]] = ("divergence", "exploding_gradient", "non_finite")
+
+    def init(self) -> State:
+        """Return the state before any record."""
+        return {"learning": _learning.init(), "window": [], "rate_jump": None, "seen": ""}
+
+    def update(self, state: State, record: Record) -> tuple[State, list[Finding]]:
+        """Judge each update that was made."""
+        before = state["learning"]
+        learning = _learning.follow(before, record)
+        state = {**state, "learning": learning}
+        if _phase.begins(learning["phase"], record):
+            state = {**state, "window": [], "rate_jump": None}
+        if not isinstance(record, Step) or record.skipped or not math.isfinite(record.loss):
+            return state, []
+        jump = _phase.rate_jump(before["phase"], record)
+        window = [*state["window"], record.loss][-self.window - self.recent :]
+        state = {
+            **state,
+            "window": window,
+            "rate_jump": [record.step, jump] if jump > 1 else state["rate_jump"],
+        }
+        finding = self._lasting(state, record) or self._single(state, record)
+        if finding is None:
+            return state, []
+        return {**state, "seen": finding.summary}, [finding]
+
+    def verdict(self, state: State) -> Verdict:
+        """Return what can be said up to now."""
+        blind = (
+            "" if len(state["window"]) > self.armed else f"fewer than {self.armed} updates to compare with"
+        )
+        return judged(state, blind=blind, fine="no batch or run of batches cost far more than those before")
+
+    def _lasting(self, state: State, step: Step) -> Finding | None:
+        losses = state["window"]
+        reference, recent = losses[: -self.recent], losses[-self.recent :]
+        if len(reference) < self.armed:
+            return None
+        top = quantile(reference, self.high)
+        if sum(loss > top for loss in recent) < self.recent - 1:
+            return None
+        usual, now = median(reference), median(recent)
+        matters = self.harm * (_learning.scale(state["learning"]) or usual)
+        if now - usual < max(matters, self.sigmas * spread(reference)):
+            return None
+        if _learning.lost(state["learning"], usual, now) < self.lost:
+            return None
+        onset = step.step - self.recent + 1 + next(i for i, loss in enumerate(recent) if loss > top)
+        return Finding(
+            step=step.step,
+            cursor=step.cursor,
+            monitor="loss_spike",
+            code="loss_spike",
+            severity="warning",
+            summary=f"The loss rose from about {usual:.3g} to {now:.3g} at step {onset} and stays there.",
+            meaning="Not one batch but the model itself has become worse: what was learned is being lost.",
+            causes=[
+                *_jump_cause(state["rate_jump"]),
+                "learning rate too high",
+                "a run of bad or unlike rows",
+            ],
+            advice=[
+                f"go back to a checkpoint before step {onset} and lower `learning_rate`",
+                "set `max_grad_norm: 1.0`, raise `warmup_ratio`",
+            ],
+            evidence={
+                "onset": onset,
+                "sustained": True,
+                "usual": usual,
+                "now": now,
+                "learning_rate": step.learning_rate,
+                "curve": curve(losses),
+            },
+        )
+
+    def _single(self, state: State, step: Step) -> Finding | None:
+        reference = state["window"][:-1]
+        if len(reference) < self.armed:
+            return None
+        usual, third = median(reference), sorted(reference)[-3]
+        matters = 0.5 * (_learning.scale(state["learning"]) or usual)
+        if step.loss - usual < max(matters, 10 * spread(reference)) or step.loss < self.single * third:
+            return None
+        rows = [row for row, loss in step.worst_rows if loss * 2 > step.loss * step.rows]
+        share = max(
+            (loss / (step.loss * step.rows) for row, loss in step.worst_rows if row in rows), default=0.0
+        )
+        named = f"; row {rows[0]} made {share:.0%} of it" if rows else ""
+        times = f", {step.loss / usual:.0f} times the usual {usual:.3g}" if usual > 0 else ""
+        return Finding(
+            step=step.step,
+            cursor=step.cursor,
+            monitor="loss_spike",
+            code="loss_spike",
+            severity="warning" if step.loss > self.single_severe * third else "info",
+            summary=f"The loss of step {step.step} was {step.loss:.3g}{times}{named}.",
+            meaning="One batch was far harder than the others. If the loss is back at once, little is lost.",
+            causes=[
+                "a bad or unlike row",
+                "a wrong label or target",
+                "learning rate too high, if it comes again",
+            ],
+            advice=[
+                "look at the rows of this batch",
+                "set `max_grad_norm: 1.0`, so that one batch moves little",
+            ],
+            evidence={
+                "onset": step.step,
+                "sustained": False,
+                "usual": usual,
+                "third_highest": third,
+                "learning_rate": step.learning_rate,
+                "worst_rows": [list(pair) for pair in step.worst_rows[:5]],
+                "curve": curve(state["window"]),
+            },
+            rows=rows,
+        )
+
+
+def _jump_cause(rate_jump: list[float] | None) -> list[str]:
+    if rate_jump is None:
+        return []
+    step, times = rate_jump
+    return [f"the learning rate itself, which became {times:.3g} times its highest before at step {step:.0f}"]

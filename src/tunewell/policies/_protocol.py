@@ -1,0 +1,52 @@
+"""What a policy is: a pure function from findings to proposed actions, with a state that never rewinds."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+from tunewell.actions import Action
+from tunewell.records import Finding
+
+State = dict[str, Any]
+"""JSON values. Unlike a monitor's it never rewinds: budgets that a rollback gave back would never run out."""
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy may know of the run beside its findings."""
+
+    step: int
+    """Updates so far."""
+    last_step: int
+    """Update that the run ends with."""
+    learning_rate: float
+    """Present rate, as in the last `Step`."""
+    has_validation: bool = True
+    early_stopping: bool = False
+    """The recipe sets `early_stopping_patience`."""
+    lr_scheduler: str = "linear"
+    """Schedule of the present stage."""
+    healthy_commits: tuple[int, ...] = ()
+    """Steps of the commits that a rollback can load: durable, and made while nothing spoke against the run."""
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """An action to take. `by` goes into the record: the policy's name, or ``recipe`` for what the user asked for."""
+
+    action: Action
+    reason: str
+    finding_code: str
+    by: str
+
+
+class Policy(Protocol):
+    """A frozen configuration and a pure function. What the recipe asks for is done under every policy."""
+
+    def init(self) -> State:
+        """Return the state of a run's beginning."""
+        ...
+
+    def decide(self, state: State, findings: list[Finding], facts: Facts) -> tuple[State, list[Proposal]]:
+        """Return the state after `findings` (those of one record) and what to do, in this order."""
+        ...
