@@ -144,7 +144,7 @@ def test_the_result_tells_scores_model_monitors_and_next_commands(
         "  monitors   1 finding; 1 checked and fine; 1 could not be checked",
         "    ▲ step 30  non_finite: The loss is not a number.",
         "      → learning rate 1e-04 → 5e-05",
-        "    ? overfitting: could not be checked: one evaluation",
+        "    ? overfitting: one evaluation",
         f"next: tunewell why {run}",
         f'next: tunewell predict {run} "your text"',
     ]

@@ -50,7 +50,7 @@ def result_lines(summary: Summary, story: Story, *, model: bool) -> list[str]:
         lines += _hanging("    ▲ ", f"step {incident.first_step:,}  {incident.code}: {incident.seen[0]}")
         lines += [line for deed in incident.deeds for line in _hanging("      → ", deed.detail or deed.what)]
     for unchecked in story.unchecked:
-        lines += _hanging("    ? ", unchecked)
+        lines += _hanging("    ? ", unchecked.replace(": could not be checked:", ":"))
     return lines
 
 

@@ -14,8 +14,9 @@ def resume(run: RunName, /, *, as_json: AsJson = False) -> int:
     from tunewell.cli._where import ROOT
     from tunewell.runs import log
     from tunewell.runs.folder import find
-    from tunewell.training import driver
 
     folder = find(run, ROOT)
     history = list(log.read(folder.log)) if folder.log.is_file() else []
+    from tunewell.training import driver  # after the run is known to be there: it takes seconds
+
     return watch(driver.resume(folder.path), folder.path, as_json=as_json, history=history)
