@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tunewell.models.load import quietly
+
 
 def export(model: nn.Module, weights: dict[str, Tensor], tokenizer: Any, card: str, folder: Path, settings: str) -> None:
     """Write configuration, weights (safetensors, fp32), tokenizer and model card into `folder`.
@@ -19,7 +21,8 @@ def export(model: nn.Module, weights: dict[str, Tensor], tokenizer: Any, card: s
     """
     beside = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(beside, ignore_errors=True)
-    model.save_pretrained(beside, state_dict=weights)  # type: ignore[operator]
+    with quietly():
+        model.save_pretrained(beside, state_dict=weights)  # type: ignore[operator]
     tokenizer.save_pretrained(beside)
     (beside / "README.md").write_text(card, encoding="utf-8")
     (beside / "tunewell.json").write_text(settings, encoding="utf-8")

@@ -72,14 +72,26 @@ def override_dropout(config: Any, rate: float) -> None:
 
 
 @contextmanager
-def _explained(source: Source, part: str) -> Iterator[None]:
-    """Turn the loader's errors into a `ModelError`, and keep its progress bars and reports off the terminal."""
+def quietly() -> Iterator[None]:
+    """Keep transformers' progress bars and load reports off the terminal meanwhile."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
         yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def _explained(source: Source, part: str) -> Iterator[None]:
+    """Turn the loader's errors into a `ModelError`."""
+    try:
+        with quietly():
+            yield
     except (OSError, ValueError, KeyError) as error:
         first_line = str(error).strip().split("\n")[0]
         fix = (
@@ -90,7 +102,3 @@ def _explained(source: Source, part: str) -> Iterator[None]:
         raise ModelError(
             Problem("model", f"can't load the {part} of `{source.name}`: {first_line}", field="model", fix=fix)
         ) from error
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()

@@ -146,6 +146,8 @@ class TextClassification:
             return wanted
         positions -= _POSITION_OFFSETS.get(config.model_type, 0)
         if wanted > positions > 0:
+            if "max_length" not in self.recipe.data.model_fields_set:
+                return int(positions)
             raise RecipeError(
                 Problem("recipe", f"max_length {wanted} is more than the {positions} positions of `{self.recipe.model}`",
                         field="data.max_length", fix=f"set data.max_length to {positions} or less; longer texts are cut"

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from tunewell.records import Committed
@@ -67,7 +67,8 @@ class Checkpointer:
     ) -> Committed:
         def write_files(folder: Path) -> None:
             for name, part in tensors.items():
-                save_file({key: tensor.cpu().contiguous() for key, tensor in part.items()}, _file(folder, name))
+                # Written by Python: a full disk is then an OSError with its number, which `write_commit` explains.
+                _file(folder, name).write_bytes(save({k: t.cpu().contiguous() for k, t in part.items()}))
             (folder / STATE).write_text(json.dumps(state), encoding="utf-8")
             (folder / ROWS).write_bytes(rows)
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import msgspec
 
-from tunewell import monitors, policies
+from tunewell import monitors
 from tunewell.data.ledger import Ledger
 from tunewell.document import absolute_paths, dump_recipe, load_recipe
+from tunewell.monitors import Watch
+from tunewell.policies import Judge
 from tunewell.problems import Problem, RunError
 from tunewell.recipe import Recipe
 from tunewell.records import Ended, Record, Rewound, Started
@@ -119,7 +121,7 @@ def _opening(session: Session) -> Iterator[Record]:
     (session.folder.path / "data.json").write_bytes(msgspec.json.format(msgspec.json.encode(prepared.ledger)))
     state.enter(plan.stages[0])
     trained, total = parameter_counts(state.model)
-    counts = prepared.ledger.class_counts("train") if prepared.dataset.problem == "single_label" else {}
+    counts = prepared.ledger.splits["train"].balance if prepared.dataset.problem == "single_label" else {}
     yield from session.record(
         Started(
             time=time.time(),
@@ -189,7 +191,8 @@ def _session(prepared: Prepared, folder: RunFolder, log: LogWriter) -> Session:
     weights = build_weights(prepared)
     state = TrainState(prepared.recipe, weights.model, weights)
     recipe = prepared.recipe
-    return Session(prepared, state, folder, log, monitors.for_recipe(recipe), policies.for_recipe(recipe))
+    watch = Watch(monitors.from_recipe(recipe, prepared.task.main_metric))
+    return Session(prepared, state, folder, log, watch, Judge(recipe))
 
 
 def _folder_of(recipe: Recipe, stem: str) -> Path:
@@ -211,7 +214,7 @@ def _newest(folder: RunFolder) -> tuple[Commit | None, LogWriter, list[str]]:
         try:
             log = LogWriter.resume(folder.log, commit.facts["log_length"], commit.facts["log_digest"])
         except RunError as error:
-            said.append(checkpoints.set_aside(commit, str(error)))
+            said.append(checkpoints.set_aside(commit.folder, error.problems[0].message))
             continue
         return commit, log, said
 

@@ -58,6 +58,7 @@ class Session:
         self.troubled = False
         self.saved_at: tuple[int, int] | None = None
         self.rollbacks = 0
+        self.learning_rate = 0.0
         self.began = time.perf_counter()
         self.best_metric = self.recipe.metric_for_best_model or self.work.task.main_metric
 
@@ -105,6 +106,7 @@ class Session:
             if math.isfinite(step.loss):
                 self.state.progress.loss_sum += step.loss * step.rows
                 self.state.progress.loss_count += step.rows
+            self.learning_rate = step.learning_rate
             yield from self.record(step)
 
     def _boundary(self) -> Iterator[Record]:
@@ -251,6 +253,18 @@ class Session:
         tensors, facts = self.state.pack()
         return tensors, {**facts, "watch": self.watch.pack(), "judge": self.judge.pack()}
 
+    def _facts(self) -> Facts:
+        stage = self.plan.stage_at(self.state.progress.step)
+        return Facts(
+            step=self.state.progress.step,
+            last_step=self.plan.total_steps,
+            learning_rate=self.learning_rate,
+            has_validation="validation" in self.prepared.splits,
+            early_stopping=self.recipe.early_stopping_patience is not None,
+            lr_scheduler=stage.scheduler,
+            healthy_commits=tuple(c.step for c in checkpoints.commits(self.folder.checkpoints) if c.healthy),
+        )
+
     # The end.
 
     def _finish(self) -> Iterator[Record]:
@@ -262,8 +276,9 @@ class Session:
         if self.saved_at != self._position():
             yield from self._commit("end")
         yield from self._tell_commits(self.checkpointer.finished(wait=True))
-        for verdict in self.watch.verdicts():
-            yield from self.note(verdict, "verdict")
+        for monitor, verdict in self.watch.verdicts().items():
+            if verdict.kind != "seen":
+                yield from self.note(f"{monitor.replace('_', ' ')}: {verdict.text}", "verdict")
         yield from result.write(self)
         stop = self.wishes.stop
         if stop is not None and not stop.success:

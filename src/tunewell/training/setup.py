@@ -46,7 +46,7 @@ def prepare_run(recipe: Recipe, base: Path) -> Prepared:
 
     Relative paths of the recipe start at `base`.
     """
-    # policy
+    plugins.load("policies", recipe.policy)
     compute = device.choose(recipe.device, recipe.precision, recipe.num_threads)
     dataset = prepare(recipe, base)
     task: Task = plugins.load("tasks", recipe.task)(recipe, dataset, compute.device.type)
