@@ -115,12 +115,10 @@ class Divergence(msgspec.Struct, frozen=True, kw_only=True):
 
     def _worse_than_guessing(self, state: State, step: Step) -> Finding | None:
         learning = state["learning"]
+        if not _learning.never_learned(learning):
+            return None
         share, errors = _learning.excess(learning)
-        if (
-            share < self.above_guessing
-            or errors < self.standard_errors
-            or not _learning.never_learned(learning)
-        ):
+        if share < self.above_guessing or errors < self.standard_errors:
             return None
         losses = learning["losses"][-_learning.WINDOW :]
         half = len(losses) // 2

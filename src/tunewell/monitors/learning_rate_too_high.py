@@ -27,11 +27,11 @@ class LearningRateTooHigh(msgspec.Struct, frozen=True, kw_only=True):
     above those before. A warm restart goes no higher than the peak.
     """
 
-    update_ratio: Annotated[float, Meta(gt=0)] = 1e-2
+    update_ratio: Annotated[float, Meta(gt=0)] = 5e-3
     """‖Δθ‖/‖θ‖ of the middle layer, the largest of the stage's samples."""
     above_guessing: Annotated[float, Meta(gt=0)] = 0.02
     """Share by which the mean loss must be above guessing."""
-    standard_errors: Annotated[float, Meta(gt=0)] = 1.5
+    standard_errors: Annotated[float, Meta(gt=0)] = 2.0
     """The same in standard errors of the mean."""
     jump: Annotated[float, Meta(gt=1)] = 2.0
     """Rate beside its peak before that is a jump."""
@@ -105,9 +105,10 @@ class LearningRateTooHigh(msgspec.Struct, frozen=True, kw_only=True):
 
     def _from_the_beginning(self, state: State, step: Step) -> Finding | None:
         learning, largest = state["learning"], state["largest"] or 0.0
+        if largest < self.update_ratio or not _learning.never_learned(learning):
+            return None
         share, errors = _learning.excess(learning)
-        is_harmful = share > self.above_guessing and errors > self.standard_errors
-        if largest < self.update_ratio or not is_harmful or not _learning.never_learned(learning):
+        if share < self.above_guessing or errors < self.standard_errors:
             return None
         now = mean(learning["losses"][-_learning.WINDOW :])
         summary = (

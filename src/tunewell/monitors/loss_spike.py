@@ -35,7 +35,7 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
     """Quantile of the window that a high batch exceeds."""
     harm: Annotated[float, Meta(gt=0)] = 0.15
     """Rise of the middle batch that matters, as a share of guessing's loss."""
-    lost: Annotated[float, Meta(gt=0)] = 0.5
+    lost: Annotated[float, Meta(gt=0)] = 0.7
     """The same as a share of what had been learned: harder rows, as in a curriculum, cost less than that."""
     sigmas: Annotated[float, Meta(gt=0)] = 2.0
     """The same in robust standard deviations."""
@@ -48,7 +48,7 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
 
     def init(self) -> State:
         """Return the state before any record."""
-        return {"learning": _learning.init(), "window": [], "rate_jump": None, "seen": ""}
+        return {"learning": _learning.init(), "window": [], "rate_jump": None, "quiet": 0, "seen": ""}
 
     def update(self, state: State, record: Record) -> tuple[State, list[Finding]]:
         """Judge each update that was made."""
@@ -65,11 +65,12 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
             **state,
             "window": window,
             "rate_jump": [record.step, jump] if jump > 1 else state["rate_jump"],
+            "quiet": max(0, state["quiet"] - 1),
         }
         finding = self._lasting(state, record) or self._single(state, record)
         if finding is None:
             return state, []
-        return {**state, "seen": finding.summary}, [finding]
+        return {**state, "quiet": self.recent, "seen": finding.summary}, [finding]
 
     def verdict(self, state: State) -> Verdict:
         """Return what can be said up to now."""
@@ -122,11 +123,14 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
 
     def _single(self, state: State, step: Step) -> Finding | None:
         reference = state["window"][:-1]
-        if len(reference) < self.armed:
+        if len(reference) < self.armed or state["quiet"]:
+            return None  # several high batches on end are the lasting spike's matter
+        third = sorted(reference)[-3]
+        if step.loss < self.single * third:
             return None
-        usual, third = median(reference), sorted(reference)[-3]
+        usual = median(reference)
         matters = 0.5 * (_learning.scale(state["learning"]) or usual)
-        if step.loss - usual < max(matters, 10 * spread(reference)) or step.loss < self.single * third:
+        if step.loss - usual < max(matters, 10 * spread(reference)):
             return None
         rows = [row for row, loss in step.worst_rows if loss * 2 > step.loss * step.rows]
         share = max(

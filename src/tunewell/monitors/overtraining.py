@@ -63,7 +63,7 @@ class Overtraining(msgspec.Struct, frozen=True, kw_only=True):
             monitor="overtraining",
             code="overtraining",
             severity="info",
-            summary=f"{self.patience} evaluations in a row were not better than the best, {best}.",
+            summary=f"The last {self.patience} evaluations were not better than the best, {best}.",
             meaning="More training of this kind is not expected to give a better model; the best one is kept.",
             causes=[
                 "the model has learned what these rows can teach it",

@@ -61,7 +61,8 @@ class ParametersNotUpdating(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _finding(step: Step, layers: list[str], is_all: bool, first_seen: int) -> Finding:
-    which = "No layer" if is_all else ", ".join(layers[:5]) + (" and others" if len(layers) > 5 else "")
+    named = ", ".join(layers[:5]) + (" and others" if len(layers) > 5 else "")
+    which = "No layer" if is_all else f"Layer {named}" if len(layers) == 1 else f"Layers {named}"
     verb = "moves" if is_all else "does not move" if len(layers) == 1 else "do not move"
     return Finding(
         step=step.step,

@@ -66,7 +66,7 @@ class Plateau(msgspec.Struct, frozen=True, kw_only=True):
             monitor="plateau",
             code="plateau",
             severity="info",
-            summary=f"{self.metric} has not gained in {self.patience} evaluations (best {state['best']:.4g}).",
+            summary=f"In {self.patience} evaluations {self.metric} has not gained (best {state['best']:.4g}).",
             meaning="At this learning rate the run moves about without getting better.",
             causes=["the learning rate is too high for the last bit", "the model has learned what it can"],
             advice=[

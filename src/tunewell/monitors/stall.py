@@ -73,9 +73,9 @@ class Stall(msgspec.Struct, frozen=True, kw_only=True):
         return judged(state, blind=blind, fine="no update took many times longer than those before")
 
     def _wait(self, earlier: list[float], step: Step) -> Finding | None:
-        usual = quantile(earlier, 0.99)
-        if step.seconds < max(self.floor_seconds, self.factor * usual):
+        if step.seconds < self.floor_seconds or step.seconds < self.factor * quantile(earlier, 0.99):
             return None
+        usual = quantile(earlier, 0.99)
         share = step.data_seconds / step.seconds
         return _finding(
             step,
