@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tunewell.data.example import RawRow
@@ -11,7 +11,6 @@ from tunewell.data.spelling import is_huge, is_integer, is_number, shortened, sp
 from tunewell.data.table import BadRow
 from tunewell.problems import Problem, nearest
 
-_NUMBERS = (int, float, bool)
 _SHOWN = 50
 
 
@@ -28,11 +27,11 @@ class Classes:
         self.column = column
         self.given = names is not None
         self.notes: list[str] = []
-        self._strangers = () if self.given else _strangers(counts)
+        self._is_stranger = _no_stranger if self.given else _stranger_test(counts)
         found = Counter[str]()
-        for (kind, value), count in counts.items():
+        for (_, value), count in counts.items():
             label = spell(value)
-            if label is not None and kind not in self._strangers and not is_huge(label):
+            if label is not None and not self._is_stranger(value) and not is_huge(label):
                 found[label] += count
         self.names = list(names) if names is not None else _in_order(_one_case(found))
         self.index = {name: number for number, name in enumerate(self.names)}
@@ -61,7 +60,7 @@ class Classes:
         if isinstance(value, str) and value in self.index:
             return value
         label = spell(value)
-        if label is None or type(value) in self._strangers:
+        if label is None or self._is_stranger(value):
             return None
         if self._numbered and label.isdecimal() and int(label) < len(self.names):
             return self.names[int(label)]
@@ -74,7 +73,7 @@ class Classes:
         if is_huge(label):
             what = f"{shortened(label)} is too big for a class: is it an id?"
             return self._bad(row, "huge label", what, "set data.label to the column of the classes")
-        if type(value) in self._strangers:
+        if self._is_stranger(value):
             what = (
                 f"the {'text' if isinstance(value, str) else 'number'} {value!r} among labels of another type"
             )
@@ -114,18 +113,26 @@ def _single(value: Any) -> bool:
     return not isinstance(value, list | dict)
 
 
-def _strangers(counts: Counter[tuple[type, Any]]) -> tuple[type, ...]:
-    """Return the rarer types when words and numbers are mixed, else none."""
-    words = sum(count for (kind, value), count in counts.items() if kind is str and _is_word(value))
-    numbers = sum(count for (kind, _), count in counts.items() if kind in _NUMBERS)
+def _stranger_test(counts: Counter[tuple[type, Any]]) -> Callable[[Any], bool]:
+    """Return what tells the rarer kind of value where words and numbers are mixed."""
+    words = sum(count for (_, value), count in counts.items() if _is_word(value))
+    numbers = sum(count for (_, value), count in counts.items() if _is_typed_number(value))
     if not words or not numbers:
-        return ()
-    return _NUMBERS if words >= numbers else (str,)
+        return _no_stranger
+    return _is_typed_number if words >= numbers else _is_word
 
 
-def _is_word(value: str) -> bool:
+def _no_stranger(value: Any) -> bool:
+    return False
+
+
+def _is_typed_number(value: Any) -> bool:
+    return isinstance(value, int | float) and spell(value) is not None
+
+
+def _is_word(value: Any) -> bool:
     label = spell(value)
-    return label is not None and not is_number(label)
+    return isinstance(value, str) and label is not None and not is_number(label)
 
 
 def _one_case(found: Counter[str]) -> list[str]:

@@ -40,7 +40,7 @@ def trim(text: str) -> str:
 def collapse_spaces(text: str) -> str:
     """Make each run of white space, line ends included, one space; none is left at the ends."""
     if text.isprintable() and "  " not in text and text[:1] != " " != text[-1:]:
-        return text  # no tab, line end or odd space is printable; most texts end here, six times sooner
+        return text  # tabs, line ends and odd spaces are not printable; splitting takes thrice as long
     return " ".join(text.split())
 
 

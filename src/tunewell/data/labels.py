@@ -80,7 +80,7 @@ def guess_problem(values: Sequence[Any], names: Sequence[str] | None = None) -> 
         if len(counts) > 20 and counts.total() < 5 * len(counts):
             return "regression", f"{len(counts):,} different whole numbers in {counts.total():,} rows"
     for separator in _SEPARATORS[:2]:
-        parts = {part.strip() for label in counts for part in label.split(separator)}
+        parts = {part.strip() for label in counts for part in label.split(separator) if part.strip()}
         if any(separator in label for label in counts) and len(parts) < len(counts):
             return "multi_label", f"labels are combinations divided by `{separator}`"
     return "single_label", f"{len(counts):,} different label{'s' * (len(counts) != 1)}"

@@ -62,6 +62,6 @@ def _format_of(source: Source, known: list[str]) -> str:
 def _read_one(format_name: str, source: Source) -> Table:
     read_format = cast(Callable[[Source], Table], plugins.load(_FOLDER, format_name))
     table = read_format(source)
-    if not len(table) and not table.bad:
+    if not table.bad and not (len(table) and table.columns):
         raise source.error("the file holds no rows")
     return table

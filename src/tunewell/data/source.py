@@ -55,7 +55,7 @@ class Source:
     def text(self) -> str:
         """Return the content as text, a UTF-8 byte order mark dropped; raises `DataError` with the byte offset."""
         content = self.read()
-        if not content.strip():
+        if not content.removeprefix(codecs.BOM_UTF8).strip():
             raise self.error("the file is empty")
         for magic, (what, fix) in _FOREIGN.items():
             if content.startswith(magic):

@@ -34,7 +34,7 @@ def split_by_share(
         for group in order:
             counts = Counter(c for row in members[group] for c in classes[row])
             useful = sum(min(count, wanted[c]) for c, count in counts.items())
-            if useful and 2 * useful >= counts.total():
+            if 2 * useful > counts.total():  # nearer to the wanted counts with it than without
                 wanted.subtract({c: min(count, wanted[c]) for c, count in counts.items()})
                 for row in members[group]:
                     result[row] = name

@@ -14,12 +14,13 @@ def parquet(source: Source) -> Table:
     import pyarrow.parquet
 
     try:
-        arrow = pyarrow.parquet.read_table(pyarrow.BufferReader(source.read()))
-    except (pyarrow.ArrowException, OSError) as error:
+        file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(source.read()))
+        names = file.schema_arrow.names
+        twice = next((name for name, count in Counter(names).items() if count > 1), None)
+        columns = {} if twice else file.read().to_pydict()
+    except (pyarrow.ArrowException, OSError, OverflowError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
-        raise source.error(f"not a whole Parquet file: {reason}", "write or copy it again") from error
-    twice = [name for name, count in Counter(arrow.column_names).items() if count > 1]
+        raise source.error(f"not a whole Parquet file: {reason[:200]}", "write or copy it again") from error
     if twice:
-        raise source.error(f"two columns are called `{twice[0]}`", "give each column its own name")
-    columns = {name: arrow.column(name).to_pylist() for name in arrow.column_names}
-    return Table(source.name, columns, list(range(1, arrow.num_rows + 1)))
+        raise source.error(f"two columns are called `{twice}`", "give each column its own name")
+    return Table(source.name, columns, list(range(1, file.metadata.num_rows + 1)))
