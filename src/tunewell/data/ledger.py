@@ -83,7 +83,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """Column names by what they are used for."""
     splits: dict[str, SplitLedger] = {}
     leakage: dict[str, Places] = {}
-    """Texts that two splits share, by ``train/test``; the count is that of the first split's rows, before any was dropped for it."""
+    """Rows of the first split whose text stands in the second, by ``train/test``; before any was dropped for it."""
     conflicts: Places = Places()
     """Texts that stand with different labels; a place is ``a.csv:3 = a.csv:9``."""
     control_characters: Places = Places()
