@@ -41,6 +41,8 @@ class Course:
     start_fall: float = 15.0
     gradient_start: float = 1.0
     """Factor on the first gradients, falling likewise."""
+    update: float = 7e-4
+    """‖Δθ‖/‖θ‖ of the lowest layer at the peak rate."""
     eval_every: int = 100
     val_gap: float = 1.1
     """Validation loss beside the training loss."""
@@ -159,7 +161,7 @@ def _step(
         seconds=course.seconds * math.exp(rng.gauss(0, 0.3)) * (4 if rng.random() < 0.01 else 1),
         data_seconds=0.001,
         layer_gradients=_layers(rng, layers, norm * 0.4, 0.85) if sampled else None,
-        layer_updates=_layers(rng, layers, 7e-4 * rate / 1e-4, 1.1) if sampled else None,
+        layer_updates=_layers(rng, layers, course.update * rate / course.peak, 1.1) if sampled else None,
         worst_rows=[(step * course.batch + worst, losses[worst])] if stands_out else [],
     )
 
@@ -208,6 +210,7 @@ HEALTHY = {
     "batches by length": replace(PLAIN, bucket_noise=0.3),
     "one class only": replace(PLAIN, classes=1, counts=(200,), steps=100),
     "fresh head": replace(PLAIN, start=2.0, gradient_start=40.0, learned_at=5),
+    "from scratch": replace(PLAIN, update=1.5e-2, start=0.008, start_fall=200.0, learned_at=70),
     "frozen layers": replace(PLAIN, frozen=("embeddings", "layer.0", "layer.1")),
     "unequal classes": replace(PLAIN, counts=(9500, 500), learned_at=5, margin=5.0),
     "77 classes": replace(PLAIN, classes=77, counts=(130,) * 77, steps=700, pace=90.0),

@@ -18,7 +18,7 @@ class VanishingGradient(msgspec.Struct, frozen=True, kw_only=True):
     """Layers whose gradient is nearly nothing beside the strongest layer's, while that does harm.
 
     A small gradient alone is no fault: Adam's steps don't depend on its size, and a converged model has none. Harm is
-    one of two things. Either these layers really don't move: their relative update is under a hundredth of the
+    one of two things. Either these layers really don't move: their relative update is under a tenth of the
     middle layer's. Or the run has never been better than guessing although its head is still getting gradients.
     Each must hold at three samples in a row. AutoTrainer's bound is a ratio of 1e-3 and a norm under 1e-4; small
     healthy transformers stay above a ratio of 1e-2.
@@ -26,7 +26,7 @@ class VanishingGradient(msgspec.Struct, frozen=True, kw_only=True):
 
     ratio: Annotated[float, Meta(gt=0, lt=1)] = 1e-3
     """A layer's gradient norm beside the largest of all layers."""
-    update_ratio: Annotated[float, Meta(gt=0, lt=1)] = 1e-2
+    update_ratio: Annotated[float, Meta(gt=0, lt=1)] = 0.1
     """A layer's relative update beside the middle layer's."""
     samples: Annotated[int, Meta(ge=1)] = 3
     """Samples in a row."""
