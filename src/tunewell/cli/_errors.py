@@ -32,7 +32,7 @@ def tell_problems(error: InputError, verb: str, arguments: Mapping[str, Any]) ->
     where = f" in {next(iter(files))}" if len(files) == 1 else ""
     shown = f", the first {SHOWN} of them above" if total > SHOWN else ""
     say(f"{total:,} problem{'s' * (total != 1)}{where}{shown}. Nothing was started.")
-    if recipe is not None and verb != "check" and Path(recipe).is_file():
+    if recipe is not None and Path(recipe).is_file():
         next_command(f"tunewell check {shlex.quote(str(recipe))}")
     elif {problem.kind for problem in problems} == {"run"}:
         next_command("tunewell runs")

@@ -50,6 +50,7 @@ class Live:
 
     def show(self, record: Record) -> None:
         """Print what `record` brings above the live lines, if it is told."""
+        self._spinner.update(text="Getting ready …")
         if told := event(record):
             line, style = told
             self._console.print(Text(line, style=style))

@@ -90,7 +90,7 @@ def _monitors(story: Story) -> str:
         return f"{count} finding{'s' * (count != 1)}; {looked} checked and fine{could_not}"
     if looked:
         return f"{looked} monitors checked, nothing found{could_not}"
-    return f"nothing found{could_not}"
+    return f"no finding so far{could_not}"
 
 
 def _hanging(head: str, text: str) -> list[str]:
