@@ -145,10 +145,7 @@ def newest_valid(root: Path) -> tuple[Commit | None, list[str]]:
         problems = [f"{MANIFEST} is missing or damaged"] if commit is None else verify(commit)
         if commit is not None and not problems:
             return commit, said
-        aside = _set_aside(folder)
-        said.append(
-            f"checkpoint {folder.name} can't be used and was renamed to {aside.name}: {'; '.join(problems)}"
-        )
+        said.append(set_aside(folder, "; ".join(problems)))
     return None, said
 
 
@@ -223,7 +220,8 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()  # lets other threads run meanwhile
 
 
-def _set_aside(folder: Path) -> Path:
+def set_aside(folder: Path, why: str) -> str:
+    """Rename a commit that can't be used to ``broken-<name>``, and return a sentence that says so."""
     aside, number = folder.with_name(f"{_BROKEN}{folder.name}"), 1
     while aside.exists():
         number += 1
@@ -231,4 +229,4 @@ def _set_aside(folder: Path) -> Path:
     with in_words("set a broken checkpoint aside", folder):
         folder.rename(aside)
         sync_folder(folder.parent)
-    return aside
+    return f"checkpoint {folder.name} can't be used and was renamed to {aside.name}: {why}"
