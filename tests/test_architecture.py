@@ -48,7 +48,9 @@ def imports(tree: ast.AST, *, at_import_time: bool) -> set[str]:
 def test_a_file_imports_only_from_its_own_layer_and_those_above(path: Path) -> None:
     own = layer_of(part_of(path))
     if own is None:
-        assert part_of(path) in {"__init__", "__main__"}, f"{part_of(path)} belongs to no layer: add it to LAYERS"
+        assert part_of(path) in {"__init__", "__main__"}, (
+            f"{part_of(path)} belongs to no layer: add it to LAYERS"
+        )
         return
     for name in imports(ast.parse(path.read_text(encoding="utf-8")), at_import_time=False):
         parts = name.split(".")
@@ -56,7 +58,9 @@ def test_a_file_imports_only_from_its_own_layer_and_those_above(path: Path) -> N
             assert other <= own, f"{name} is of a later layer"
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if part_of(p) in LIGHT], ids=lambda p: str(p.relative_to(SOURCE)))
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if part_of(p) in LIGHT], ids=lambda p: str(p.relative_to(SOURCE))
+)
 def test_light_parts_load_no_heavy_library(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     heavy = {name for name in imports(tree, at_import_time=True) if name.split(".")[0] in HEAVY}

@@ -185,9 +185,7 @@ class Ended(_Record, tag="ended", frozen=True, kw_only=True):
     seconds: float = 0.0
 
 
-Record = (
-    Started | StageBegan | Step | Eval | Finding | Acted | Rewound | Committed | Note | Ended
-)
+Record = Started | StageBegan | Step | Eval | Finding | Acted | Rewound | Committed | Note | Ended
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record, strict=False)

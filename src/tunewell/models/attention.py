@@ -56,8 +56,14 @@ class _Attention(torch.autograd.Function):
 
 
 def attend(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
-    scaling: float | None = None, dropout: float = 0.0, **_: Any,
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **_: Any,
 ) -> tuple[Tensor, None]:
     """Attention in transformers' interface: (batch, heads, length, size) in, (batch, length, heads, size) out."""
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5

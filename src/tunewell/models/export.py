@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from tunewell.models.load import quietly
 
 
-def export(model: nn.Module, weights: dict[str, Tensor], tokenizer: Any, card: str, folder: Path, settings: str) -> None:
+def export(
+    model: nn.Module, weights: dict[str, Tensor], tokenizer: Any, card: str, folder: Path, settings: str
+) -> None:
     """Write configuration, weights (safetensors, fp32), tokenizer and model card into `folder`.
 
     `settings` (JSON) is what `tunewell predict` must know besides, kept as ``tunewell.json``.

@@ -32,7 +32,9 @@ def layer_by_parameter(model: nn.Module) -> dict[str, str]:
 
 def layer_order(layers: dict[str, str]) -> list[str]:
     """Return the distinct layer names from input to output."""
-    blocks = sorted({n for n in layers.values() if n.startswith("layer.")}, key=lambda n: int(n.split(".")[1]))
+    blocks = sorted(
+        {n for n in layers.values() if n.startswith("layer.")}, key=lambda n: int(n.split(".")[1])
+    )
     return [EMBEDDINGS, *blocks, HEAD]
 
 
@@ -43,8 +45,12 @@ def word_embeddings(model: nn.Module) -> nn.Embedding | None:
 
 
 def _blocks(base: nn.Module) -> str:
-    lists = [(name, len(module)) for name, module in base.named_modules() if isinstance(module, nn.ModuleList)]
-    outermost = [(name, size) for name, size in lists if not any(name.startswith(f"{other}.") for other, _ in lists)]
+    lists = [
+        (name, len(module)) for name, module in base.named_modules() if isinstance(module, nn.ModuleList)
+    ]
+    outermost = [
+        (name, size) for name, size in lists if not any(name.startswith(f"{other}.") for other, _ in lists)
+    ]
     return max(outermost, key=lambda item: item[1])[0] if outermost else ""
 
 

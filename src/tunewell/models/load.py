@@ -35,7 +35,13 @@ def load_tokenizer(source: Source) -> Any:
 
 
 def load_model(
-    auto_class: Any, source: Source, *, seed: int, dropout: float | None, device: str = "cpu", **config_changes: Any
+    auto_class: Any,
+    source: Source,
+    *,
+    seed: int,
+    dropout: float | None,
+    device: str = "cpu",
+    **config_changes: Any,
 ) -> Loaded:
     """Return `source` loaded by a transformers `auto_class`, new weights drawn from `seed`.
 
@@ -100,5 +106,7 @@ def _explained(source: Source, part: str) -> Iterator[None]:
             else "check the name and the connection to the hub, or use a folder or an alias such as `minilm`"
         )
         raise ModelError(
-            Problem("model", f"can't load the {part} of `{source.name}`: {first_line}", field="model", fix=fix)
+            Problem(
+                "model", f"can't load the {part} of `{source.name}`: {first_line}", field="model", fix=fix
+            )
         ) from error

@@ -34,8 +34,12 @@ def find(name: str, revision: str | None = None) -> Source:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ModelError(
-                Problem("model", f"no config.json in model folder {folder}", field="model",
-                        fix="give the folder that `save_pretrained` wrote")
+                Problem(
+                    "model",
+                    f"no config.json in model folder {folder}",
+                    field="model",
+                    fix="give the folder that `save_pretrained` wrote",
+                )
             )
         return Source(name, str(folder))
     aliases = plugins.names("models.packaged")
@@ -43,10 +47,17 @@ def find(name: str, revision: str | None = None) -> Source:
     if key in aliases:
         return Source(name, str(plugins.load("models.packaged", key)()))
     if folder.is_absolute() or name.startswith(("./", "../", "~")):
-        raise ModelError(Problem("model", f"no such model folder: {folder}", field="model", fix=_near(folder)))
+        raise ModelError(
+            Problem("model", f"no such model folder: {folder}", field="model", fix=_near(folder))
+        )
     if "/" not in name and (guess := nearest(key, aliases)):
         raise ModelError(
-            Problem("model", f"unknown model `{name}`", field="model", fix=f"did you mean `{guess.replace('_', '-')}`?")
+            Problem(
+                "model",
+                f"unknown model `{name}`",
+                field="model",
+                fix=f"did you mean `{guess.replace('_', '-')}`?",
+            )
         )
     return Source(name, name, revision)
 
@@ -57,4 +68,8 @@ def _near(folder: Path) -> str:
         return f"{parent} does not exist either"
     siblings = sorted(p.name for p in parent.iterdir() if p.is_dir())
     guess = nearest(folder.name, siblings)
-    return f"did you mean {parent / guess}?" if guess else f"{parent} holds: {', '.join(siblings[:8]) or 'no folder'}"
+    return (
+        f"did you mean {parent / guess}?"
+        if guess
+        else f"{parent} holds: {', '.join(siblings[:8]) or 'no folder'}"
+    )

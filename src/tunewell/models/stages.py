@@ -24,8 +24,12 @@ def set_trainable(model: nn.Module, train: str, *, freeze_embeddings: bool = Fal
         chosen -= {name for name, parameter in model.named_parameters() if parameter is table.weight}
     if not chosen:
         raise RecipeError(
-            Problem("recipe", f"`train: {train}` names no parameter of the model", field="stages",
-                    fix=f"use all, head, top N, or a pattern such as `{next(iter(layers), 'classifier')}`")
+            Problem(
+                "recipe",
+                f"`train: {train}` names no parameter of the model",
+                field="stages",
+                fix=f"use all, head, top N, or a pattern such as `{next(iter(layers), 'classifier')}`",
+            )
         )
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in chosen)

@@ -44,5 +44,7 @@ class GradientNorms:
         for name, norm in zip(self.names, self.norms, strict=True):
             grouped.setdefault(layers[name], []).append(norm)
         return {
-            layer: torch.linalg.vector_norm(torch.stack(grouped[layer])) for layer in order if layer in grouped
+            layer: torch.linalg.vector_norm(torch.stack(grouped[layer]))
+            for layer in order
+            if layer in grouped
         }

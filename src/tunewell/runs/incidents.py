@@ -27,7 +27,7 @@ _UNSTABLE = {
     "non_finite",
     "loss_spike",
     "gradient_spike",
-    "exploding_gradients",
+    "exploding_gradient",
     "divergence",
     "learning_rate_too_high",
 }

@@ -20,9 +20,15 @@ def load_predictor(run_or_model: str | Path) -> TextPredictor:
     """
     folder = model_folder(run_or_model)
     settings = folder / "tunewell.json"
-    task = json.loads(settings.read_text(encoding="utf-8"))["task"] if settings.is_file() else "text_classification"
+    task = (
+        json.loads(settings.read_text(encoding="utf-8"))["task"]
+        if settings.is_file()
+        else "text_classification"
+    )
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    predictor: TextPredictor = plugins.load("tasks", task).predictor(folder, device=device, dtype=torch.float32)
+    predictor: TextPredictor = plugins.load("tasks", task).predictor(
+        folder, device=device, dtype=torch.float32
+    )
     return predictor
 
 
@@ -34,7 +40,11 @@ def model_folder(run_or_model: str | Path) -> Path:
     run = run_folders.find(str(run_or_model))
     if not run.model.is_dir():
         raise RunError(
-            Problem("run", f"run `{run.name}` has no model yet", str(run.path),
-                    fix=f"let it finish: tunewell resume {run.name}")
+            Problem(
+                "run",
+                f"run `{run.name}` has no model yet",
+                str(run.path),
+                fix=f"let it finish: tunewell resume {run.name}",
+            )
         )
     return run.model

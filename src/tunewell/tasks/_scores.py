@@ -36,7 +36,9 @@ def score(problem: str, outputs: np.ndarray, targets: np.ndarray) -> dict[str, f
     classes = np.arange(outputs.shape[1])
     return {
         "accuracy": float((chosen == targets).mean()),
-        "macro_f1": float(metrics.f1_score(targets, chosen, labels=classes, average="macro", zero_division=0.0)),
+        "macro_f1": float(
+            metrics.f1_score(targets, chosen, labels=classes, average="macro", zero_division=0.0)
+        ),
         "mcc": float(metrics.matthews_corrcoef(targets, chosen)),
     }
 
@@ -60,7 +62,9 @@ def score_by_class(
 
 
 def _correlations(predicted: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    undefined = len(targets) < 2 or np.ptp(predicted) == 0 or np.ptp(targets) == 0 or not np.isfinite(predicted).all()
+    undefined = (
+        len(targets) < 2 or np.ptp(predicted) == 0 or np.ptp(targets) == 0 or not np.isfinite(predicted).all()
+    )
     error = {"mse": float(np.square(predicted - targets).mean())}
     if undefined:
         return {"pearson": float("nan"), "spearman": float("nan"), **error}

@@ -24,14 +24,22 @@ class TextEncoder:
         self.backend = getattr(tokenizer, "backend_tokenizer", None)
         if self.backend is None:
             raise ModelError(
-                Problem("model", f"{type(tokenizer).__name__} is not a fast tokenizer", field="model",
-                        fix="save it with tokenizer.json (AutoTokenizer converts most), or choose another model")
+                Problem(
+                    "model",
+                    f"{type(tokenizer).__name__} is not a fast tokenizer",
+                    field="model",
+                    fix="save it with tokenizer.json (AutoTokenizer converts most), or choose another model",
+                )
             )
         if tokenizer.pad_token_id is None:
             if tokenizer.eos_token_id is None:
                 raise ModelError(
-                    Problem("model", "the tokenizer has no padding token", field="model",
-                            fix="add one: tokenizer.add_special_tokens({'pad_token': '[PAD]'}) and save the model")
+                    Problem(
+                        "model",
+                        "the tokenizer has no padding token",
+                        field="model",
+                        fix="add one: tokenizer.add_special_tokens({'pad_token': '[PAD]'}) and save the model",
+                    )
                 )
             tokenizer.pad_token = tokenizer.eos_token
         self.backend.no_truncation()
@@ -61,9 +69,13 @@ class TextEncoder:
         """Return the positions that stay of an encoding that is too long."""
         if self.truncation == "refuse":
             raise DataError(
-                Problem("data", f"text of {len(encoding)} tokens is longer than max_length {self.max_length}",
-                        file=place, field="data.max_length",
-                        fix="raise data.max_length, or set data.truncation to head, tail or head_tail")
+                Problem(
+                    "data",
+                    f"text of {len(encoding)} tokens is longer than max_length {self.max_length}",
+                    file=place,
+                    field="data.max_length",
+                    fix="raise data.max_length, or set data.truncation to head, tail or head_tail",
+                )
             )
         owner = encoding.sequence_ids
         special = [i for i, o in enumerate(owner) if o is None]

@@ -28,7 +28,9 @@ class TextPredictor:
     def __init__(self, folder: Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
         source = Source(str(folder), str(folder))
         self.tokenizer = load_tokenizer(source)
-        self.model = load_model(AutoModelForSequenceClassification, source, seed=0, dropout=None, device=device).model
+        self.model = load_model(
+            AutoModelForSequenceClassification, source, seed=0, dropout=None, device=device
+        ).model
         self.model.to(device=device, dtype=dtype).eval()
         self.device = device
         settings = folder / "tunewell.json"
@@ -37,7 +39,9 @@ class TextPredictor:
         self.problem: str = known.get("problem") or _problem(config)
         self.labels: list[str] = known.get("labels", [config.id2label[i] for i in range(config.num_labels)])
         self.clean: list[str] = known.get("clean", [])
-        self.encoder = TextEncoder(self.tokenizer, known.get("max_length", 256), known.get("truncation", "head"))
+        self.encoder = TextEncoder(
+            self.tokenizer, known.get("max_length", 256), known.get("truncation", "head")
+        )
 
     def predict(
         self, texts: Sequence[str] | Sequence[tuple[str, str]], *, batch_size: int = 64
@@ -60,7 +64,10 @@ class TextPredictor:
             chosen = by_length[start : start + batch_size]
             ids = pad([rows[i][0] for i in chosen], self.encoder.pad_id)
             lengths = torch.tensor([len(rows[i][0]) for i in chosen])
-            inputs = {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
+            inputs = {
+                "input_ids": ids,
+                "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long(),
+            }
             if self.encoder.has_type_ids:
                 inputs["token_type_ids"] = pad([rows[i][1] or [0] * len(rows[i][0]) for i in chosen], 0)
             logits = self.model(**{key: tensor.to(self.device) for key, tensor in inputs.items()}).logits

@@ -24,7 +24,14 @@ from tunewell.tasks._protocol import Batch, LossSum
 from tunewell.tasks._text import TextEncoder, collate_text
 from tunewell.tasks._text_predictor import TextPredictor
 
-_POSITION_OFFSETS = {"roberta": 2, "xlm-roberta": 2, "camembert": 2, "xlm-roberta-xl": 2, "longformer": 2, "mpnet": 2}
+_POSITION_OFFSETS = {
+    "roberta": 2,
+    "xlm-roberta": 2,
+    "camembert": 2,
+    "xlm-roberta-xl": 2,
+    "longformer": 2,
+    "mpnet": 2,
+}
 """Model types whose position table begins after the padding index, so that many rows can't be used."""
 
 
@@ -149,9 +156,13 @@ class TextClassification:
             if "max_length" not in self.recipe.data.model_fields_set:
                 return int(positions)
             raise RecipeError(
-                Problem("recipe", f"max_length {wanted} is more than the {positions} positions of `{self.recipe.model}`",
-                        field="data.max_length", fix=f"set data.max_length to {positions} or less; longer texts are cut"
-                        " as data.truncation says")
+                Problem(
+                    "recipe",
+                    f"max_length {wanted} is more than the {positions} positions of `{self.recipe.model}`",
+                    field="data.max_length",
+                    fix=f"set data.max_length to {positions} or less; longer texts are cut"
+                    " as data.truncation says",
+                )
             )
         return wanted
 
@@ -163,12 +174,15 @@ class TextClassification:
             unknown = sorted(set(asked) - set(self.labels))
             if unknown:
                 raise RecipeError(
-                    Problem("recipe", f"class_weights names unknown labels: {', '.join(unknown)}",
-                            field="class_weights", fix=f"the labels are: {', '.join(self.labels)}")
+                    Problem(
+                        "recipe",
+                        f"class_weights names unknown labels: {', '.join(unknown)}",
+                        field="class_weights",
+                        fix=f"the labels are: {', '.join(self.labels)}",
+                    )
                 )
             return torch.tensor([float(asked.get(name, 1.0)) for name in self.labels])
         counts = np.zeros(len(self.labels))
         for example in dataset.splits["train"]:
             np.add.at(counts, np.atleast_1d(np.asarray(example.target, dtype=np.int64)), 1)
         return torch.tensor(counts.sum() / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32)
-

@@ -51,7 +51,9 @@ class CommitStore(Protocol):
         """Load weights, optimizer and monitors of `commit`; cursor and adjustments stay."""
 
 
-def apply(action: Action, state: TrainState, plan: Plan, store: CommitStore, wishes: Wishes, reason: str) -> Outcome:
+def apply(
+    action: Action, state: TrainState, plan: Plan, store: CommitStore, wishes: Wishes, reason: str
+) -> Outcome:
     """Carry out `action` and return what really changed."""
     match action:
         case ScaleLearningRate(factor=factor):
@@ -92,7 +94,9 @@ def _scale(state: TrainState, plan: Plan, factor: float) -> Outcome:
         return Outcome("refused", f"a learning rate can't be multiplied by {factor}")
     old = _rate(state, plan)
     state.adjustments.rate_factor *= factor
-    return Outcome("applied", f"learning rate {old:.3g} → {_rate(state, plan):.3g}, and so the rest of the schedule")
+    return Outcome(
+        "applied", f"learning rate {old:.3g} → {_rate(state, plan):.3g}, and so the rest of the schedule"
+    )
 
 
 def _roll_back(action: Rollback, state: TrainState, plan: Plan, store: CommitStore) -> Outcome:
@@ -102,7 +106,9 @@ def _roll_back(action: Rollback, state: TrainState, plan: Plan, store: CommitSto
     left, rate = state.progress.step, _rate(state, plan)
     store.restore(commit)
     state.adjustments.rate_factor *= action.learning_rate_factor
-    detail = f"step {left} → {commit.step} (checkpoint {commit.folder.name}); the batches since are passed over"
+    detail = (
+        f"step {left} → {commit.step} (checkpoint {commit.folder.name}); the batches since are passed over"
+    )
     if action.learning_rate_factor != 1.0:
         detail += f"; learning rate × {action.learning_rate_factor:g} (was {rate:.3g})"
     rewound = Rewound(step=left, to_step=commit.step, commit=commit.commit, reason="rollback")

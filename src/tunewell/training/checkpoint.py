@@ -32,8 +32,12 @@ class Checkpointer:
         self._writing: Future[Committed] | None = None
 
     def save(
-        self, step: int, snapshot: Callable[[], tuple[Tensors, dict[str, Any]]], rows: bytes,
-        facts: Mapping[str, Any], keep: Collection[int],
+        self,
+        step: int,
+        snapshot: Callable[[], tuple[Tensors, dict[str, Any]]],
+        rows: bytes,
+        facts: Mapping[str, Any],
+        keep: Collection[int],
     ) -> list[Committed]:
         """Take a snapshot and begin to write it; return the commits that became durable since the last call.
 
@@ -62,8 +66,15 @@ class Checkpointer:
         self._thread.shutdown(wait=True)
 
     def _write(
-        self, commit: int, step: int, tensors: Tensors, state: dict[str, Any], rows: bytes, facts: dict[str, Any],
-        keep: set[int], waited: float,
+        self,
+        commit: int,
+        step: int,
+        tensors: Tensors,
+        state: dict[str, Any],
+        rows: bytes,
+        facts: dict[str, Any],
+        keep: set[int],
+        waited: float,
     ) -> Committed:
         def write_files(folder: Path) -> None:
             for name, part in tensors.items():
@@ -75,15 +86,22 @@ class Checkpointer:
         written = checkpoints.write_commit(self.root, commit, step, write_files, facts)
         checkpoints.prune(self.root, {*keep, commit}, self.limit)
         return Committed(
-            time=time.time(), commit=commit, step=step, folder=written.folder.name, bytes=written.bytes,
-            seconds=waited, reason=str(facts["reason"]),
+            time=time.time(),
+            commit=commit,
+            step=step,
+            folder=written.folder.name,
+            bytes=written.bytes,
+            seconds=waited,
+            reason=str(facts["reason"]),
         )
 
 
 def load(commit: Commit) -> tuple[Tensors, dict[str, Any], bytes]:
     """Return the tensors, the facts and the packed row history of a commit."""
     tensors: Tensors = {
-        Path(name).stem: load_file(commit.folder / name) for name in commit.files if name.endswith(".safetensors")
+        Path(name).stem: load_file(commit.folder / name)
+        for name in commit.files
+        if name.endswith(".safetensors")
     }
     state: dict[str, Any] = json.loads((commit.folder / STATE).read_text(encoding="utf-8"))
     return tensors, state, (commit.folder / ROWS).read_bytes()

@@ -77,16 +77,24 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise RecipeError(
-            Problem("recipe", f"unknown device `{name}`", field="device", fix="use auto, cpu, cuda, cuda:N or mps")
+            Problem(
+                "recipe", f"unknown device `{name}`", field="device", fix="use auto, cpu, cuda, cuda:N or mps"
+            )
         ) from error
     count = torch.cuda.device_count() if device.type == "cuda" else None
     if count is not None and (device.index or 0) >= count:
         raise RecipeError(
-            Problem("recipe", f"device `{name}` is not here: {count} CUDA devices found", field="device",
-                    fix="use auto or cpu, or install a CUDA build of PyTorch")
+            Problem(
+                "recipe",
+                f"device `{name}` is not here: {count} CUDA devices found",
+                field="device",
+                fix="use auto or cpu, or install a CUDA build of PyTorch",
+            )
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise RecipeError(Problem("recipe", "device `mps` is not here", field="device", fix="use auto or cpu"))
+        raise RecipeError(
+            Problem("recipe", "device `mps` is not here", field="device", fix="use auto or cpu")
+        )
     return device
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import traceback
 from collections.abc import Iterator
@@ -18,15 +19,17 @@ from tunewell.monitors import Watch
 from tunewell.policies import Judge
 from tunewell.problems import Problem, RunError
 from tunewell.recipe import Recipe
-from tunewell.records import Ended, Record, Rewound, Started
+from tunewell.records import Ended, Eval, Record, Rewound, Started
 from tunewell.runs import checkpoints, folder as run_folders
 from tunewell.runs import log as logs
 from tunewell.runs.checkpoints import Commit
 from tunewell.runs.environment import difference, environment
 from tunewell.runs.folder import RunFolder
 from tunewell.runs.log import LogWriter
+from tunewell.tasks._load import model_folder
 from tunewell.training import checkpoint
 from tunewell.training.device import torch_facts
+from tunewell.training.evaluate import evaluate as evaluate_split
 from tunewell.training.session import Session
 from tunewell.training.setup import Prepared, build_weights, parameter_counts, prepare_run
 from tunewell.training.state import TrainState
@@ -75,7 +78,8 @@ def train(recipe: Recipe, base: Path | None = None, *, stem: str = "run") -> Ite
     base = base or Path.cwd()
     prepared = prepare_run(recipe, base)
     folder = RunFolder.create(
-        _folder_of(recipe, stem), dump_recipe(absolute_paths(recipe, base)),
+        _folder_of(recipe, stem),
+        dump_recipe(absolute_paths(recipe, base)),
         environment(torch_facts(prepared.compute)),
     )
     with folder.hold():
@@ -94,14 +98,23 @@ def resume(run: str | Path, *, allow_changes: bool = False) -> Iterator[Record]:
         started = _first(folder)
         if _is_complete(folder):
             raise RunError(
-                Problem("run", f"`{folder.name}` is complete: there is nothing to resume", str(folder.path),
-                        fix=f"use it: tunewell predict {folder.name}")
+                Problem(
+                    "run",
+                    f"`{folder.name}` is complete: there is nothing to resume",
+                    str(folder.path),
+                    fix=f"use it: tunewell predict {folder.name}",
+                )
             )
         prepared = prepare_run(recipe, folder.path)
         if started is not None and started.data_hash != prepared.dataset.hash and not allow_changes:
             raise RunError(
-                Problem("data", "the data is not what the run began with", str(folder.path), field="data",
-                        fix="bring the old files back, begin a new run, or resume with --allow-changes")
+                Problem(
+                    "data",
+                    "the data is not what the run began with",
+                    str(folder.path),
+                    field="data",
+                    fix="bring the old files back, begin a new run, or resume with --allow-changes",
+                )
             )
         checkpoints.clear_temporary(folder.checkpoints)
         commit, log, said = _newest(folder)
@@ -109,6 +122,56 @@ def resume(run: str | Path, *, allow_changes: bool = False) -> Iterator[Record]:
             yield from _from_start(prepared, folder, log)
         else:
             yield from _from_commit(prepared, folder, log, commit, said)
+
+
+def evaluate(run_or_model: str | Path, data: str | Path | None = None) -> Eval:
+    """Return how a run's model does on its test rows (else its validation rows), or on the rows of file `data`.
+
+    A model folder needs `data`. Raises an `InputError` when there is no model, no data, or they don't fit.
+    """
+    folder = model_folder(run_or_model)
+    recipe_file = folder.parent / "recipe.yaml"
+    asked = load_recipe(recipe_file) if recipe_file.is_file() else None
+    if data is not None:
+        recipe, base = _recipe_for(folder, asked, str(data)), Path.cwd()
+    elif asked is None:
+        raise RunError(
+            Problem(
+                "data",
+                "a model folder alone has no data to be evaluated on",
+                str(folder),
+                fix=f"name a file: tunewell evaluate {folder} DATA",
+            )
+        )
+    else:
+        recipe, base = asked.model_copy(update={"model": str(folder), "revision": None}), recipe_file.parent
+    as_it_is = {"batch_size": 1, "gradient_accumulation_steps": 1, "head_init": "default"}
+    prepared = prepare_run(recipe.model_copy(update=as_it_is), base)
+    split = next((s for s in ("test", "validation", "train") if s in prepared.splits))
+    weights = build_weights(prepared)
+    began = time.perf_counter()
+    outcome = evaluate_split(
+        prepared.task, weights.model, prepared.splits[split], recipe.eval_batch_size, prepared.compute.device
+    )
+    return Eval(
+        time=time.time(),
+        step=0,
+        epoch=0.0,
+        split=Path(data).name if data else split,
+        loss=outcome.loss,
+        metrics=outcome.metrics,
+        rows=len(outcome.targets),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _recipe_for(folder: Path, asked: Recipe | None, data: str) -> Recipe:
+    """Return a recipe that evaluates the model in `folder` on the one file `data`, read as its training data was."""
+    known = json.loads((folder / "tunewell.json").read_text(encoding="utf-8"))
+    columns = {"text", "text_pair", "label", "id", "clean", "max_length", "truncation"}
+    kept = asked.data.model_dump(include=columns) if asked else {"clean": known["clean"]}
+    section = {**kept, "train": data, "validation": None, "test": None, "labels": known["labels"] or None}
+    return Recipe.model_validate({"model": str(folder), "problem": known["problem"], "data": section})
 
 
 def _from_start(prepared: Prepared, folder: RunFolder, log: LogWriter) -> Iterator[Record]:
@@ -159,8 +222,13 @@ def _from_commit(
     def opening() -> Iterator[Record]:
         yield from session.record(
             Rewound(
-                time=time.time(), step=0, to_step=commit.step, commit=commit.commit, reason="resume",
-                exact=not changes, detail="; ".join(changes),
+                time=time.time(),
+                step=0,
+                to_step=commit.step,
+                commit=commit.commit,
+                reason="resume",
+                exact=not changes,
+                detail="; ".join(changes),
             )
         )
         for text in said:

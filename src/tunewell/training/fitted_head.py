@@ -22,8 +22,15 @@ MOST_ROWS = 4000
 """Rows that are enough to place a few thousand weights."""
 
 
-def fit_head(task: Task, weights: Weights, encoded: Encoded, problem: str, batch_size: int, seed: int,
-             device: torch.device) -> None:
+def fit_head(
+    task: Task,
+    weights: Weights,
+    encoded: Encoded,
+    problem: str,
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+) -> None:
     """Solve the last linear layer on features of at most `MOST_ROWS` training rows and load it into `weights`."""
     name, layer = _last_linear(weights.model)
     rows = np.arange(len(encoded))
@@ -47,15 +54,24 @@ def _last_linear(model: nn.Module) -> tuple[str, nn.Linear]:
     ]
     if not heads:
         raise ModelError(
-            Problem("model", "this model has no linear head that could be fitted", field="head_init",
-                    fix="use head_init: default")
+            Problem(
+                "model",
+                "this model has no linear head that could be fitted",
+                field="head_init",
+                fix="use head_init: default",
+            )
         )
     return heads[-1]
 
 
 @torch.inference_mode()
 def _features(
-    task: Task, model: nn.Module, layer: nn.Linear, encoded: Encoded, rows: np.ndarray, batch_size: int,
+    task: Task,
+    model: nn.Module,
+    layer: nn.Linear,
+    encoded: Encoded,
+    rows: np.ndarray,
+    batch_size: int,
     device: torch.device,
 ) -> np.ndarray:
     """Return what enters `layer`, (rows, features) in float64."""
@@ -74,7 +90,9 @@ def _features(
     return features[np.argsort(by_length, kind="stable")]
 
 
-def _solve(features: np.ndarray, targets: np.ndarray, problem: str, outputs: int) -> tuple[np.ndarray, np.ndarray]:
+def _solve(
+    features: np.ndarray, targets: np.ndarray, problem: str, outputs: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Return (outputs, features) weights and (outputs,) biases that fit, features standardised while solving."""
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
     inputs = (features - mean) / scale

@@ -72,7 +72,9 @@ def train_steps(state: TrainState, work: Work) -> Iterator[Update]:
         if stage.index != state.progress.stage:
             state.enter(stage)
         rows = next_rows(state, work)
-        batches = [work.task.collate(work.encoded, part).to(work.compute.device) for part in split(rows, work)]
+        batches = [
+            work.task.collate(work.encoded, part).to(work.compute.device) for part in split(rows, work)
+        ]
         collated = time.perf_counter()
 
         seed_noise(state.recipe.seed, state.progress.step, state.adjustments.cursor)

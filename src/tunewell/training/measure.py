@@ -51,7 +51,9 @@ def to_steps(updates: Sequence[Update], row_ids: np.ndarray) -> list[tuple[Step,
     return steps
 
 
-def worst_rows(losses: np.ndarray, rows: np.ndarray, *, finite: bool, most: int = 5) -> list[tuple[int, float]]:
+def worst_rows(
+    losses: np.ndarray, rows: np.ndarray, *, finite: bool, most: int = 5
+) -> list[tuple[int, float]]:
     """Return the rows that made most of a batch's loss, worst first; none in an ordinary batch.
 
     A row counts when its loss is not finite or makes half of the batch's; after an update that was refused the

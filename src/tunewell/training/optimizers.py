@@ -23,7 +23,11 @@ class Optimizers:
     """
 
     def __init__(
-        self, recipe: Recipe, parameters: Mapping[str, nn.Parameter], layers: Mapping[str, str], peak: float,
+        self,
+        recipe: Recipe,
+        parameters: Mapping[str, nn.Parameter],
+        layers: Mapping[str, str],
+        peak: float,
         sparse: str | None = None,
     ) -> None:
         self.names = {id(parameter): name for name, parameter in parameters.items()}
@@ -32,8 +36,10 @@ class Optimizers:
         if sparse is not None and sparse in parameters:
             rate = peak * _depth_factors(recipe.layer_decay, layers)[layers[sparse]]
             lazy = torch.optim.SparseAdam(
-                [{"params": [parameters[sparse]], "peak": rate}], lr=rate,
-                betas=(recipe.adam_beta1, recipe.adam_beta2), eps=recipe.adam_epsilon,
+                [{"params": [parameters[sparse]], "peak": rate}],
+                lr=rate,
+                betas=(recipe.adam_beta1, recipe.adam_beta2),
+                eps=recipe.adam_epsilon,
             )
             self.parts.append(lazy)
 
@@ -132,7 +138,9 @@ def _build(recipe: Recipe, groups: list[dict[str, Any]]) -> Optimizer:
             return _lion(groups, rate, betas)
     guess = nearest(recipe.optimizer, NAMES)
     fix = f"did you mean `{guess}`?" if guess else f"known: {', '.join(NAMES)}"
-    raise RecipeError(Problem("recipe", f"unknown optimizer `{recipe.optimizer}`", field="optimizer", fix=fix))
+    raise RecipeError(
+        Problem("recipe", f"unknown optimizer `{recipe.optimizer}`", field="optimizer", fix=fix)
+    )
 
 
 def _lion(groups: list[dict[str, Any]], rate: float, betas: tuple[float, float]) -> Optimizer:
@@ -140,8 +148,12 @@ def _lion(groups: list[dict[str, Any]], rate: float, betas: tuple[float, float])
         from pytorch_optimizer import Lion
     except ImportError as error:
         raise RecipeError(
-            Problem("recipe", "optimizer `lion` needs a package that is not installed", field="optimizer",
-                    fix='pip install "tunewell[optimizers]"')
+            Problem(
+                "recipe",
+                "optimizer `lion` needs a package that is not installed",
+                field="optimizer",
+                fix='pip install "tunewell[optimizers]"',
+            )
         ) from error
     lion: Optimizer = Lion(groups, lr=rate, betas=betas, weight_decouple=True)
     return lion

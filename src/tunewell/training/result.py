@@ -57,8 +57,14 @@ def _is_best_now(session: Session) -> bool:
 def _scored(session: Session, split: str, outcome: Outcome, seconds: float) -> Eval:
     progress = session.state.progress
     return Eval(
-        time=time.time(), step=progress.step, epoch=round(session.work.order.epoch_at(progress.step), 6), split=split,
-        loss=outcome.loss, metrics=outcome.metrics, rows=len(outcome.targets), seconds=seconds,
+        time=time.time(),
+        step=progress.step,
+        epoch=round(session.work.order.epoch_at(progress.step), 6),
+        split=split,
+        loss=outcome.loss,
+        metrics=outcome.metrics,
+        rows=len(outcome.targets),
+        seconds=seconds,
     )
 
 
@@ -81,5 +87,3 @@ def _facts(session: Session, split: str | None, outcome: Outcome | None) -> Card
         scores_after=outcome.metrics if outcome else {},
         class_scores=task.score_by_class(outcome.outputs, outcome.targets) if outcome else {},
     )
-
-

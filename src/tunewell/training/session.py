@@ -44,7 +44,13 @@ class Session:
     """One process's part of a run, from its start or a resume to its end or a signal."""
 
     def __init__(
-        self, prepared: Prepared, state: TrainState, folder: RunFolder, log: LogWriter, watch: Watch, judge: Judge
+        self,
+        prepared: Prepared,
+        state: TrainState,
+        folder: RunFolder,
+        log: LogWriter,
+        watch: Watch,
+        judge: Judge,
     ) -> None:
         self.prepared, self.state, self.folder, self.log = prepared, state, folder, log
         self.watch, self.judge = watch, judge
@@ -141,7 +147,12 @@ class Session:
     def _acted(self, action: Action, by: str, reason: str, outcome: act.Outcome) -> Acted:
         step = outcome.rewound.step if outcome.rewound else self.state.progress.step
         return Acted(
-            time=time.time(), step=step, action=action, by=by, reason=reason, outcome=outcome.outcome,
+            time=time.time(),
+            step=step,
+            action=action,
+            by=by,
+            reason=reason,
+            outcome=outcome.outcome,
             detail=outcome.detail,
         )
 
@@ -152,8 +163,13 @@ class Session:
             trained, total = parameter_counts(self.state.model)
             yield from self.record(
                 StageBegan(
-                    time=time.time(), step=update_stage.first_step, stage=update_stage.index, name=update_stage.name,
-                    trainable_parameters=trained, total_parameters=total, first_step=update_stage.first_step,
+                    time=time.time(),
+                    step=update_stage.first_step,
+                    stage=update_stage.index,
+                    name=update_stage.name,
+                    trainable_parameters=trained,
+                    total_parameters=total,
+                    first_step=update_stage.first_step,
                     last_step=update_stage.last_step,
                 )
             )
@@ -200,8 +216,12 @@ class Session:
         began = time.perf_counter()
         with self.state.weights.showing(self.state.average):
             outcome = evaluate(
-                self.work.task, self.state.model, self.prepared.splits[split], self.recipe.eval_batch_size,
-                self.work.compute.device, self.interruption.came,
+                self.work.task,
+                self.state.model,
+                self.prepared.splits[split],
+                self.recipe.eval_batch_size,
+                self.work.compute.device,
+                self.interruption.came,
             )
         return outcome, time.perf_counter() - began
 
@@ -241,8 +261,12 @@ class Session:
             progress.best_commit = self.checkpointer.next_commit
         length, digest = self.log.position()
         facts = {
-            "reason": reason, "healthy": not self.troubled, "log_length": length, "log_digest": digest,
-            "order_version": self.work.order.VERSION, "recipe_hash": self.recipe.hash(),
+            "reason": reason,
+            "healthy": not self.troubled,
+            "log_length": length,
+            "log_digest": digest,
+            "order_version": self.work.order.VERSION,
+            "recipe_hash": self.recipe.hash(),
         }
         keep = {0} | ({progress.best_commit} if progress.best_commit is not None else set())
         durable = self.checkpointer.save(progress.step, self._snapshot, self.history.pack(), facts, keep)
@@ -291,8 +315,13 @@ class Session:
         self.history.write()
         yield from self.record(
             Ended(
-                time=time.time(), step=progress.step, status=status, reason=reason, best_step=progress.best_step,
-                best_value=progress.best_value, best_metric=self.best_metric,
+                time=time.time(),
+                step=progress.step,
+                status=status,
+                reason=reason,
+                best_step=progress.best_step,
+                best_value=progress.best_value,
+                best_metric=self.best_metric,
                 seconds=time.perf_counter() - self.began,
             )
         )

@@ -54,8 +54,12 @@ def prepare_run(recipe: Recipe, base: Path) -> Prepared:
     rows_per_update = recipe.batch_size * recipe.gradient_accumulation_steps
     if rows_per_update > len(splits["train"]):
         raise RecipeError(
-            Problem("recipe", f"a batch of {rows_per_update} is more than the {len(splits['train'])} training rows",
-                    field="batch_size", fix=f"set batch_size to {len(splits['train'])} or less")
+            Problem(
+                "recipe",
+                f"a batch of {rows_per_update} is more than the {len(splits['train'])} training rows",
+                field="batch_size",
+                fix=f"set batch_size to {len(splits['train'])} or less",
+            )
         )
     tokens = recipe.max_tokens_per_batch
     order = BatchOrder(
@@ -65,9 +69,7 @@ def prepare_run(recipe: Recipe, base: Path) -> Prepared:
         max_tokens=None if tokens is None else tokens * recipe.gradient_accumulation_steps,
         group_by_length=recipe.group_by_length,
     )
-    work = Work(
-        task, splits["train"], order, make_plan(recipe, order), compute, recipe.batch_size, tokens
-    )
+    work = Work(task, splits["train"], order, make_plan(recipe, order), compute, recipe.batch_size, tokens)
     return Prepared(recipe, dataset, ledger, task, splits, compute, work)
 
 
@@ -83,7 +85,12 @@ def build_weights(prepared: Prepared) -> Weights:
     model.train()
     if recipe.head_init == "fitted":
         fit_head(
-            task, weights, prepared.splits["train"], prepared.dataset.problem, recipe.eval_batch_size, recipe.seed,
+            task,
+            weights,
+            prepared.splits["train"],
+            prepared.dataset.problem,
+            recipe.eval_batch_size,
+            recipe.seed,
             prepared.compute.device,
         )
     return weights
@@ -107,9 +114,13 @@ def _check_vocabulary(model: nn.Module, splits: dict[str, Encoded]) -> None:
         highest = max(int(split.ids(i).max()) for i in range(len(split)))
         if highest >= table.num_embeddings:
             raise ModelError(
-                Problem("model", f"the tokenizer gives id {highest} in the {name} rows, but the model embeds only"
-                        f" {table.num_embeddings}", field="model",
-                        fix="use the tokenizer that belongs to the model, or resize its embeddings and save it")
+                Problem(
+                    "model",
+                    f"the tokenizer gives id {highest} in the {name} rows, but the model embeds only"
+                    f" {table.num_embeddings}",
+                    field="model",
+                    fix="use the tokenizer that belongs to the model, or resize its embeddings and save it",
+                )
             )
 
 
@@ -117,4 +128,3 @@ def parameter_counts(model: nn.Module) -> tuple[int, int]:
     """Return how many numbers are trained, and how many there are."""
     sizes = [(math.prod(p.shape), p.requires_grad) for p in model.parameters()]
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
-

