@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,7 +80,7 @@ def make_tiny_bert(folder: Path, **changes: int) -> Path:
     return folder
 
 
-def tiny_tokenizer():  # noqa: ANN201 - transformers is imported late
+def tiny_tokenizer() -> Any:
     """Return a BERT tokenizer whose vocabulary is the words above."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast

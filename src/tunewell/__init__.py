@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,9 +35,7 @@ def train(recipe: Recipe | str | Path) -> Ended:
         records = driver.train(load_recipe(path), path.parent, stem=path.stem)
     else:
         records = driver.train(recipe)
-    last = None
-    for last in records:
-        pass
+    last = collections.deque(records, maxlen=1).pop()
     assert isinstance(last, Ended), "a run ends with its Ended record"
     return last
 

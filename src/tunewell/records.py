@@ -201,7 +201,8 @@ def encode(record: Record) -> bytes:
 
 def decode(line: bytes | str) -> Record:
     """Return the record of one line; raises `msgspec.DecodeError` or `msgspec.ValidationError`."""
-    return _decoder.decode(line)
+    record: Record = _decoder.decode(line)
+    return record
 
 
 def _spell_non_finite(value: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 EMBEDDINGS, HEAD = "embeddings", "head"
@@ -40,7 +42,8 @@ def layer_order(layers: dict[str, str]) -> list[str]:
 
 def word_embeddings(model: nn.Module) -> nn.Embedding | None:
     """Return the token embedding table, or None for a model without one."""
-    table = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
+    ask: Any = getattr(model, "get_input_embeddings", None)
+    table = ask() if ask is not None else None
     return table if isinstance(table, nn.Embedding) else None
 
 
@@ -55,4 +58,4 @@ def _blocks(base: nn.Module) -> str:
 
 
 def _is_head(name: str) -> bool:
-    return name.split(".")[0] in {"classifier", "score", "head", "lm_head", "pre_classifier", "qa_outputs"}
+    return name.split(".", 1)[0] in {"classifier", "score", "head", "lm_head", "pre_classifier", "qa_outputs"}

@@ -28,7 +28,7 @@ class Loaded:
 def load_tokenizer(source: Source) -> Any:
     """Return the fast tokenizer of `source`; raises `ModelError` when it has none or can't be reached."""
     with _explained(source, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(
+        tokenizer: Any = AutoTokenizer.from_pretrained(
             source.location, revision=source.revision or "main", trust_remote_code=False
         )
     return tokenizer

@@ -21,7 +21,7 @@ class TextEncoder:
     """
 
     def __init__(self, tokenizer: Any, max_length: int, truncation: str) -> None:
-        self.backend = getattr(tokenizer, "backend_tokenizer", None)
+        self.backend: Any = getattr(tokenizer, "backend_tokenizer", None)
         if self.backend is None:
             raise ModelError(
                 Problem(
@@ -99,7 +99,7 @@ class TextEncoder:
         return positions[:head] + positions[len(positions) - (size - head) :]
 
 
-def pad(rows: Sequence[Sequence[int]] | Sequence[np.ndarray], value: int) -> Tensor:
+def pad(rows: Sequence[list[int] | np.ndarray], value: int) -> Tensor:
     """Return the rows as one (batch, longest) int64 tensor, filled up on the right with `value`."""
     longest = max(len(row) for row in rows)
     table = np.full((len(rows), longest), value, dtype=np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ class TextPredictor:
         self.device = device
         settings = folder / "tunewell.json"
         known = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
-        config = self.model.config
+        config: Any = self.model.config
         self.problem: str = known.get("problem") or _problem(config)
         self.labels: list[str] = known.get("labels", [config.id2label[i] for i in range(config.num_labels)])
         self.clean: list[str] = known.get("clean", [])
@@ -54,9 +55,9 @@ class TextPredictor:
     @torch.inference_mode()
     def logits(self, texts: Sequence[str] | Sequence[tuple[str, str]], *, batch_size: int = 64) -> np.ndarray:
         """Return (texts, classes) logits in float32."""
-        firsts, seconds = zip(*((t, None) if isinstance(t, str) else t for t in texts), strict=True)
-        firsts = [clean(text, self.clean) for text in firsts]
-        seconds = [None if text is None else clean(text, self.clean) for text in seconds]
+        pairs = [(text, None) if isinstance(text, str) else text for text in texts]
+        firsts = [clean(first, self.clean) for first, _ in pairs]
+        seconds = [None if second is None else clean(second, self.clean) for _, second in pairs]
         rows = self.encoder(firsts, seconds, [f"text {i + 1}" for i in range(len(texts))])
         by_length = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
         outputs = np.empty((len(rows), max(len(self.labels), 1)), dtype=np.float32)

@@ -20,7 +20,8 @@ from tunewell.policies import Judge
 from tunewell.problems import Problem, RunError
 from tunewell.recipe import Recipe
 from tunewell.records import Ended, Eval, Record, Rewound, Started
-from tunewell.runs import checkpoints, folder as run_folders
+from tunewell.runs import checkpoints
+from tunewell.runs import folder as run_folders
 from tunewell.runs import log as logs
 from tunewell.runs.checkpoints import Commit
 from tunewell.runs.environment import difference, environment
@@ -147,7 +148,7 @@ def evaluate(run_or_model: str | Path, data: str | Path | None = None) -> Eval:
         recipe, base = asked.model_copy(update={"model": str(folder), "revision": None}), recipe_file.parent
     as_it_is = {"batch_size": 1, "gradient_accumulation_steps": 1, "head_init": "default"}
     prepared = prepare_run(recipe.model_copy(update=as_it_is), base)
-    split = next((s for s in ("test", "validation", "train") if s in prepared.splits))
+    split = next(s for s in ("test", "validation", "train") if s in prepared.splits)
     weights = build_weights(prepared)
     began = time.perf_counter()
     outcome = evaluate_split(

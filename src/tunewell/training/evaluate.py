@@ -13,7 +13,7 @@ from tunewell.data.cache import Encoded
 from tunewell.tasks._protocol import Task
 
 
-class InterruptedEvaluation(Exception):
+class EvaluationInterruptedError(Exception):
     """A signal came between two batches; nothing was changed."""
 
 
@@ -38,7 +38,7 @@ def evaluate(
 ) -> Outcome:
     """Return how `model` does on `encoded`; the model is in evaluation mode meanwhile, and back in its own after.
 
-    Raises `InterruptedEvaluation` when `interrupted()` is true between two batches.
+    Raises `EvaluationInterruptedError` when `interrupted()` is true between two batches.
     """
     by_length = np.argsort(encoded.lengths, kind="stable")
     outputs: np.ndarray | None = None
@@ -48,7 +48,7 @@ def evaluate(
     try:
         for start in range(0, len(by_length), batch_size):
             if interrupted():
-                raise InterruptedEvaluation
+                raise EvaluationInterruptedError
             rows = by_length[start : start + batch_size]
             batch = task.collate(encoded, rows).to(device)
             loss = task.loss(model, batch)

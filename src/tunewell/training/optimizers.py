@@ -47,7 +47,7 @@ class Optimizers:
         """Set every group's rate to its peak times `factor`; return the largest rate now in the optimizer."""
         for group in self._all_groups():
             group["lr"] = group["peak"] * factor
-        return max(group["lr"] for group in self._all_groups())
+        return max(float(group["lr"]) for group in self._all_groups())
 
     def step(self, finite: Tensor) -> None:
         """Update the parameters from their gradients, if `finite` (0-d, bool).

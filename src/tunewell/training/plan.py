@@ -88,7 +88,8 @@ def make_plan(recipe: Recipe, order: BatchOrder) -> Plan:
 
 
 def _epoch_ends(order: BatchOrder, total_steps: int) -> frozenset[int]:
-    ends, step = set(), 0
+    ends: set[int] = set()
+    step = 0
     for epoch in itertools.count():
         step += order.num_batches(epoch)
         if step > total_steps:

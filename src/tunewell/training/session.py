@@ -19,7 +19,6 @@ from tunewell.records import (
     Note,
     Record,
     StageBegan,
-    Step,
 )
 from tunewell.runs import checkpoints
 from tunewell.runs.checkpoints import Commit
@@ -28,13 +27,13 @@ from tunewell.runs.log import LogWriter
 from tunewell.runs.row_history import RowHistory
 from tunewell.training import act, checkpoint, result
 from tunewell.training.checkpoint import Checkpointer
-from tunewell.training.evaluate import InterruptedEvaluation, evaluate
+from tunewell.training.evaluate import EvaluationInterruptedError, evaluate
 from tunewell.training.evaluate import Outcome as Evaluation
 from tunewell.training.interruption import Interruption
 from tunewell.training.loop import Update, train_steps
 from tunewell.training.measure import to_steps
 from tunewell.training.setup import Prepared, parameter_counts
-from tunewell.training.state import TrainState
+from tunewell.training.state import Tensors, TrainState
 
 SYNC_STEPS = 10
 """Updates measured on a GPU between two transfers to the processor; on the processor nothing waits."""
@@ -184,7 +183,7 @@ class Session:
                 yield from self._score("test")
             if "validation" in self.prepared.splits:
                 yield from self._score("validation")
-        except InterruptedEvaluation:
+        except EvaluationInterruptedError:
             return
         progress.evaluated_at = progress.step
         progress.loss_sum = progress.loss_count = 0.0
@@ -273,7 +272,7 @@ class Session:
         self.saved_at, self.troubled = self._position(), False
         yield from self._tell_commits(durable)
 
-    def _snapshot(self) -> tuple[checkpoint.Tensors, dict[str, Any]]:
+    def _snapshot(self) -> tuple[Tensors, dict[str, Any]]:
         tensors, facts = self.state.pack()
         return tensors, {**facts, "watch": self.watch.pack(), "judge": self.judge.pack()}
 

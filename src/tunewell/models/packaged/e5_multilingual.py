@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import itertools
 import os
 import shutil
 import struct
@@ -117,7 +118,7 @@ class _PackedModel:
         scores = self._array("<f4", pieces)
         text = self.data[self.place : self.place + text_bytes]
         self.place += text_bytes
-        names = [text[a:b].decode() for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+        names = [text[a:b].decode() for a, b in itertools.pairwise(offsets)]
         self.pieces = [(name, float(score)) for name, score in zip(names, scores, strict=True)]
         _, normalizer_bytes = self._take("iI")
         self.place += normalizer_bytes
