@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tunewell.recipe import Recipe
+
+if TYPE_CHECKING:
+    from tunewell.training.loop import Work
+    from tunewell.training.state import TrainState
 
 GOOD = ["lovely", "superb", "moving", "warm", "clever", "rich"]
 BAD = ["dull", "clumsy", "tired", "empty", "noisy", "stale"]
@@ -23,6 +30,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> object:
     patch.setenv("HF_HUB_OFFLINE", "1")
     yield
     patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def _plain_numbers() -> Iterator[None]:
+    """A training flushes denormal numbers to zero in this whole process; other tests want them back."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 def sentence(rng: random.Random, positive: bool, length: int | None = None) -> str:
@@ -59,19 +74,65 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_bert(tmp_path_factory.mktemp("models") / "tiny-bert")
 
 
-def make_tiny_bert(folder: Path, **changes: int) -> Path:
+@pytest.fixture
+def tiny_recipe(
+    tmp_path: Path, tiny_model: Path, write_reviews: Callable[..., Path]
+) -> Callable[..., Recipe]:
+    """Return a function that makes a recipe for the tiny model: fp32, one thread, folder `run`; changes win.
+
+    Keys of the section `data` are given as a dict; without `train` in it 160 reviews are written.
+    """
+
+    def make(data: dict[str, Any] | None = None, **changes: Any) -> Recipe:
+        section = {"max_length": 32, "validation": 0.2, **(data or {})}
+        if "train" not in section:
+            section["train"] = str(write_reviews())
+        asked = {
+            "model": str(tiny_model),
+            "output_dir": str(tmp_path / "run"),
+            "num_epochs": 2,
+            "batch_size": 16,
+            "learning_rate": 2e-3,
+            "device": "cpu",
+            "precision": "fp32",
+            "num_threads": 1,
+        }
+        return Recipe.model_validate({**asked, **changes, "data": section})
+
+    return make
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Callable[[Recipe], tuple[TrainState, Work]]:
+    """Return a function that loads a recipe's model and data and stands before the first update."""
+
+    def prepared(recipe: Recipe) -> tuple[TrainState, Work]:
+        from tunewell.training.setup import build_weights, prepare_run
+        from tunewell.training.state import TrainState
+
+        run = prepare_run(recipe, tmp_path)
+        weights = build_weights(run)
+        state = TrainState(recipe, weights.model, weights)
+        state.enter(run.work.plan.stages[0])
+        return state, run.work
+
+    return prepared
+
+
+def make_tiny_bert(folder: Path, **changes: float) -> Path:
     """Write a tiny BERT and its tokenizer into `folder` and return it; `changes` go into its configuration."""
     import torch
     from transformers import BertConfig, BertModel
 
     tokenizer = tiny_tokenizer()
-    settings = {
+    settings: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": 32,
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
         "intermediate_size": 64,
         "max_position_embeddings": 64,
+        "initializer_range": 0.1,  # so small a model hardly learns from the usual 0.02
     }
     torch.manual_seed(0)
     model = BertModel(BertConfig(**(settings | changes)))

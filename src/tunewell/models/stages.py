@@ -15,22 +15,15 @@ def set_trainable(model: nn.Module, train: str, *, freeze_embeddings: bool = Fal
     """Let exactly the parameters that `train` names require gradients; return their names in the model's order.
 
     `train` is ``all``, ``head``, ``top N`` or comma-separated name patterns (see `recipe.Stage.train`).
-    `freeze_embeddings` leaves the token embedding table out of whatever is named. Raises `RecipeError` when nothing
-    is left to train.
+    `freeze_embeddings` leaves the token embedding table out of whatever is named. Raises `RecipeError` when a pattern
+    names nothing or nothing is left to train.
     """
     layers = layer_by_parameter(model)
     chosen = set(_chosen(train, layers))
     if freeze_embeddings and (table := word_embeddings(model)) is not None:
         chosen -= {name for name, parameter in model.named_parameters() if parameter is table.weight}
     if not chosen:
-        raise RecipeError(
-            Problem(
-                "recipe",
-                f"`train: {train}` names no parameter of the model",
-                field="stages",
-                fix=f"use all, head, top N, or a pattern such as `{next(iter(layers), 'classifier')}`",
-            )
-        )
+        raise RecipeError(_names_nothing(train, layers))
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in chosen)
     return [name for name in layers if name in chosen]
@@ -47,4 +40,16 @@ def _chosen(train: str, layers: dict[str, str]) -> list[str]:
         kept = {HEAD, *(order[-count:] if count else [])}
         return [name for name, layer in layers.items() if layer in kept]
     patterns = [pattern.strip() for pattern in train.split(",") if pattern.strip()]
-    return [name for name in layers if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+    found = {pattern: [n for n in layers if fnmatch.fnmatchcase(n, pattern)] for pattern in patterns}
+    if unknown := [pattern for pattern, names in found.items() if not names]:
+        raise RecipeError([_names_nothing(pattern, layers) for pattern in unknown])
+    return [name for names in found.values() for name in names]
+
+
+def _names_nothing(train: str, layers: dict[str, str]) -> Problem:
+    return Problem(
+        "recipe",
+        f"`train: {train}` names no parameter of the model",
+        field="stages",
+        fix=f"use all, head, top N, or a pattern such as `{next(reversed(layers), 'classifier')}`",
+    )
