@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import logging as transformers_logging
@@ -30,6 +31,15 @@ def load_tokenizer(source: Source) -> Any:
     with _explained(source, "tokenizer"):
         tokenizer: Any = AutoTokenizer.from_pretrained(
             source.location, revision=source.revision or "main", trust_remote_code=False
+        )
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):  # what a folder without its files gives
+        raise ModelError(
+            Problem(
+                "model",
+                f"`{source.name}` has no tokenizer: its vocabulary is empty",
+                field="model",
+                fix="put the tokenizer's files, such as tokenizer.json, beside config.json",
+            )
         )
     return tokenizer
 
@@ -67,7 +77,17 @@ def load_model(
             output_loading_info=True,
         )
     mismatched = [key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]]
-    return Loaded(model, sorted({*info["missing_keys"], *mismatched}))
+    new = {*info["missing_keys"], *mismatched}
+    if new.issuperset(name for name, _ in model.named_parameters()):
+        raise ModelError(
+            Problem(
+                "model",
+                f"the weights of `{source.name}` are not those of a {config.model_type} model: none fits",
+                field="model",
+                fix="use the weights that belong to its config.json",
+            )
+        )
+    return Loaded(model, sorted(new))
 
 
 def override_dropout(config: Any, rate: float) -> None:
@@ -98,7 +118,7 @@ def _explained(source: Source, part: str) -> Iterator[None]:
     try:
         with quietly():
             yield
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         first_line = str(error).strip().split("\n")[0]
         fix = (
             "the folder must hold config.json, model.safetensors and the tokenizer's files"
