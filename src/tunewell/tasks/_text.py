@@ -81,11 +81,9 @@ class TextEncoder:
         special = [i for i, o in enumerate(owner) if o is None]
         content = [[i for i, o in enumerate(owner) if o == part] for part in (0, 1)]
         room = self.max_length - len(special)
-        for part in sorted((0, 1), key=lambda part: len(content[part])):
-            other = len(content[1 - part])
-            share = max(room // 2, room - other) if part == 0 or content[0] else room
-            content[part] = self._cut(content[part], min(share, room))
-            room -= len(content[part])
+        shorter, longer = sorted((0, 1), key=lambda part: len(content[part]))
+        content[shorter] = self._cut(content[shorter], max(room // 2, room - len(content[longer])))
+        content[longer] = self._cut(content[longer], room - len(content[shorter]))
         return sorted([*special, *content[0], *content[1]])
 
     def _cut(self, positions: list[int], size: int) -> list[int]:
