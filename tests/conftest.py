@@ -9,9 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from tunewell.recipe import Recipe
+from tunewell.records import Eval, Record, Step
+from tunewell.runs import log as logs
+from tunewell.runs.timeline import timeline
 
 if TYPE_CHECKING:
     from tunewell.training.loop import Work
@@ -106,17 +110,25 @@ def tiny_recipe(
 def begin(tmp_path: Path) -> Callable[[Recipe], tuple[TrainState, Work]]:
     """Return a function that loads a recipe's model and data and stands before the first update."""
 
-    def prepared(recipe: Recipe) -> tuple[TrainState, Work]:
-        from tunewell.training.setup import build_weights, prepare_run
-        from tunewell.training.state import TrainState
+    def ready(recipe: Recipe) -> tuple[TrainState, Work]:
+        from tunewell.training import setup
 
-        run = prepare_run(recipe, tmp_path)
-        weights = build_weights(run)
-        state = TrainState(recipe, weights.model, weights)
-        state.enter(run.work.plan.stages[0])
-        return state, run.work
+        prepared = setup.prepare_run(recipe, tmp_path)
+        return setup.begin(prepared), prepared.work
 
-    return prepared
+    return ready
+
+
+def measured(log: Path) -> list[Record]:
+    """Return the updates and evaluations that a run came to, without their times: equal for equal runs."""
+    timeless = {"time": 0.0, "seconds": 0.0}
+    found: list[Record] = []
+    for record in timeline(logs.read(log)):
+        if isinstance(record, Step):
+            found.append(msgspec.structs.replace(record, **timeless, data_seconds=0.0))
+        elif isinstance(record, Eval):
+            found.append(msgspec.structs.replace(record, **timeless))
+    return found
 
 
 def make_tiny_bert(folder: Path, **changes: float) -> Path:

@@ -143,6 +143,7 @@ def test_from_training_to_the_exported_models_predictions(
     assert records[-1].status == "completed"
     assert scores[0].metrics.keys() == scores[-1].metrics.keys()
     assert metric in scores[0].metrics
+    assert tuple(scores[0].metrics) == prepare_run(recipe, tmp_path).task.metrics
     assert scores[-1].loss < scores[0].loss
 
     folder = tmp_path / "run" / "model"

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from cyclopts import Parameter
+
 from tunewell.cli._options import AsJson, RunName
 
+AllowChanges = Annotated[bool, Parameter(help="Go on although the data or the recipe is not what it was.")]
 
-def resume(run: RunName, /, *, as_json: AsJson = False) -> int:
+
+def resume(run: RunName, /, *, allow_changes: AllowChanges = False, as_json: AsJson = False) -> int:
     """Go on with a run that was interrupted, from its newest checkpoint that verifies.
 
     Example: tunewell resume runs/movie_reviews
@@ -19,4 +25,6 @@ def resume(run: RunName, /, *, as_json: AsJson = False) -> int:
     history = list(log.read(folder.log)) if folder.log.is_file() else []
     from tunewell.training import driver  # after the run is known to be there: it takes seconds
 
-    return watch(driver.resume(folder.path), folder.path, as_json=as_json, history=history)
+    return watch(
+        driver.resume(folder.path, allow_changes=allow_changes), folder.path, as_json=as_json, history=history
+    )

@@ -65,6 +65,8 @@ class Task(Protocol):
     main_metric: str
     """What the best model is chosen by unless the recipe says otherwise."""
 
+    metrics: tuple[str, ...]
+    """Names of all that `score` returns."""
     new_parameters: list[str]
     """Names of the parameters that the checkpoint did not hold; known once the model is built."""
     max_length: int

@@ -10,8 +10,13 @@ from scipy.special import expit as sigmoid
 from scipy.special import softmax as _softmax
 from sklearn import metrics
 
-__all__ = ["MAIN_METRIC", "score", "score_by_class", "sigmoid", "softmax"]
+__all__ = ["MAIN_METRIC", "METRICS", "score", "score_by_class", "sigmoid", "softmax"]
 
+METRICS = {
+    "single_label": ("accuracy", "macro_f1", "mcc"),
+    "multi_label": ("accuracy", "macro_f1", "micro_f1"),
+    "regression": ("pearson", "spearman", "mse"),
+}
 MAIN_METRIC = {"single_label": "accuracy", "multi_label": "macro_f1", "regression": "pearson"}
 
 

@@ -49,6 +49,7 @@ class TextClassification:
         self.max_length = self._max_length()
         self.encoder = TextEncoder(self.tokenizer, self.max_length, recipe.data.truncation)
         self.main_metric = _scores.MAIN_METRIC[self.problem]
+        self.metrics = _scores.METRICS[self.problem]
         self.new_parameters: list[str] = []
         self.class_weights = self._class_weights(dataset)
 

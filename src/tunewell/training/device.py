@@ -11,7 +11,6 @@ import torch
 
 from tunewell.problems import Problem, RecipeError
 
-
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 """Names of glibc's malloc settings in <malloc.h>."""
 

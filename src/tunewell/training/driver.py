@@ -14,7 +14,7 @@ import msgspec
 
 from tunewell import monitors
 from tunewell.data.ledger import Ledger
-from tunewell.document import absolute_paths, dump_recipe, load_recipe
+from tunewell.document import dump_recipe, load_recipe
 from tunewell.monitors import Watch
 from tunewell.policies import Judge
 from tunewell.problems import Problem, RunError
@@ -32,7 +32,7 @@ from tunewell.training import checkpoint
 from tunewell.training.device import torch_facts
 from tunewell.training.evaluate import evaluate as evaluate_split
 from tunewell.training.session import Session
-from tunewell.training.setup import Prepared, build_weights, parameter_counts, prepare_run
+from tunewell.training.setup import Prepared, begin, build_weights, parameter_counts, prepare_run
 from tunewell.training.state import TrainState
 
 
@@ -78,19 +78,18 @@ def train(recipe: Recipe, base: Path | None = None, *, stem: str = "run") -> Ite
     """
     base = base or Path.cwd()
     prepared = prepare_run(recipe, base)
+    state = begin(prepared)
     folder = RunFolder.create(
-        _folder_of(recipe, stem),
-        dump_recipe(absolute_paths(recipe, base)),
-        environment(torch_facts(prepared.compute)),
+        _folder_of(recipe, stem), dump_recipe(prepared.recipe), environment(torch_facts(prepared.compute))
     )
     with folder.hold():
-        yield from _from_start(prepared, folder, LogWriter(folder.log))
+        yield from _from_start(prepared, state, folder, LogWriter(folder.log))
 
 
 def resume(run: str | Path, *, allow_changes: bool = False) -> Iterator[Record]:
     """Go on with a run from its newest whole checkpoint and yield every further record.
 
-    Raises `RunError` when the run is complete, held by another process, or its data changed (unless
+    Raises `RunError` when the run is complete, held by another process, or its data or its recipe changed (unless
     `allow_changes`).
     """
     folder = run_folders.find(str(run))
@@ -107,22 +106,15 @@ def resume(run: str | Path, *, allow_changes: bool = False) -> Iterator[Record]:
                 )
             )
         prepared = prepare_run(recipe, folder.path)
-        if started is not None and started.data_hash != prepared.dataset.hash and not allow_changes:
-            raise RunError(
-                Problem(
-                    "data",
-                    "the data is not what the run began with",
-                    str(folder.path),
-                    field="data",
-                    fix="bring the old files back, begin a new run, or resume with --allow-changes",
-                )
-            )
+        if started is not None and not allow_changes:
+            _refuse_changes(prepared, folder, started)
+        state = begin(prepared)
         checkpoints.clear_temporary(folder.checkpoints)
         commit, log, said = _newest(folder)
         if commit is None:
-            yield from _from_start(prepared, folder, log)
+            yield from _from_start(prepared, state, folder, log)
         else:
-            yield from _from_commit(prepared, folder, log, commit, said)
+            yield from _from_commit(prepared, state, folder, log, commit, said)
 
 
 def evaluate(run_or_model: str | Path, data: str | Path | None = None) -> Eval:
@@ -175,15 +167,14 @@ def _recipe_for(folder: Path, asked: Recipe | None, data: str) -> Recipe:
     return Recipe.model_validate({"model": str(folder), "problem": known["problem"], "data": section})
 
 
-def _from_start(prepared: Prepared, folder: RunFolder, log: LogWriter) -> Iterator[Record]:
-    session = _session(prepared, folder, log)
+def _from_start(prepared: Prepared, state: TrainState, folder: RunFolder, log: LogWriter) -> Iterator[Record]:
+    session = _session(prepared, state, folder, log)
     yield from _guarded(session, _opening(session))
 
 
 def _opening(session: Session) -> Iterator[Record]:
     prepared, state, plan = session.prepared, session.state, session.plan
     (session.folder.path / "data.json").write_bytes(msgspec.json.format(msgspec.json.encode(prepared.ledger)))
-    state.enter(plan.stages[0])
     trained, total = parameter_counts(state.model)
     counts = prepared.ledger.splits["train"].balance if prepared.dataset.problem == "single_label" else {}
     yield from session.record(
@@ -207,16 +198,15 @@ def _opening(session: Session) -> Iterator[Record]:
 
 
 def _from_commit(
-    prepared: Prepared, folder: RunFolder, log: LogWriter, commit: Commit, said: list[str]
+    prepared: Prepared,
+    state: TrainState,
+    folder: RunFolder,
+    log: LogWriter,
+    commit: Commit,
+    said: list[str],
 ) -> Iterator[Record]:
-    session = _session(prepared, folder, log)
-    tensors, facts, rows = checkpoint.load(commit)
-    stage = session.plan.stages[max(facts["progress"]["stage"], 0)]
-    session.state.unpack(tensors, facts, stage, keep_adjustments=False)
-    session.watch.unpack(facts["watch"])
-    session.judge.unpack(facts["judge"])
-    session.history.unpack(rows)
-    session.saved_at = (session.state.progress.step, session.state.adjustments.cursor)
+    session = _session(prepared, state, folder, log)
+    session.unpack(*checkpoint.load(commit))
     before = msgspec.json.decode(folder.environment.read_bytes(), type=dict[str, str])
     changes = difference(before, environment(torch_facts(prepared.compute)))
 
@@ -241,11 +231,10 @@ def _from_commit(
 def _guarded(session: Session, opening: Iterator[Record]) -> Iterator[Record]:
     """Run to the end; whatever breaks the run is written in its log before it is raised."""
     try:
-        yield from opening
-        yield from session.run()
+        with session.interruption.watched():
+            yield from opening
+            yield from session.run()
     except Exception as error:
-        if isinstance(error, GeneratorExit):
-            raise
         reason = "".join(traceback.format_exception_only(error)).strip()
         session.log.append(
             Ended(time=time.time(), step=session.state.progress.step, status="failed", reason=reason)
@@ -256,9 +245,7 @@ def _guarded(session: Session, opening: Iterator[Record]) -> Iterator[Record]:
         session.log.close()
 
 
-def _session(prepared: Prepared, folder: RunFolder, log: LogWriter) -> Session:
-    weights = build_weights(prepared)
-    state = TrainState(prepared.recipe, weights.model, weights)
+def _session(prepared: Prepared, state: TrainState, folder: RunFolder, log: LogWriter) -> Session:
     recipe = prepared.recipe
     watch = Watch(monitors.from_recipe(recipe, prepared.task.main_metric))
     return Session(prepared, state, folder, log, watch, Judge(recipe))
@@ -270,6 +257,26 @@ def _folder_of(recipe: Recipe, stem: str) -> Path:
     if recipe.name is not None:
         return Path("runs") / recipe.name
     return run_folders.next_free(Path("runs"), stem)
+
+
+def _refuse_changes(prepared: Prepared, folder: RunFolder, started: Started) -> None:
+    changed = {
+        "data": started.data_hash != prepared.dataset.hash,
+        "recipe": started.recipe_hash != prepared.recipe.hash(),
+    }
+    problems = [
+        Problem(
+            kind,
+            f"the {kind} is not what the run began with",
+            str(folder.recipe if kind == "recipe" else folder.path),
+            field="data" if kind == "data" else "",
+            fix="bring the old one back, begin a new run, or resume with --allow-changes",
+        )
+        for kind, is_changed in changed.items()
+        if is_changed
+    ]
+    if problems:
+        raise RunError(problems)
 
 
 def _newest(folder: RunFolder) -> tuple[Commit | None, LogWriter, list[str]]:

@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterator
 from typing import Any, Literal
 
+import msgspec
+
 from tunewell.actions import Action
-from tunewell.monitors import Watch
+from tunewell.monitors import Watch, is_falling
 from tunewell.policies import Facts, Judge
 from tunewell.records import (
     Acted,
@@ -69,18 +71,17 @@ class Session:
 
     def run(self) -> Iterator[Record]:
         """Train to the plan's end, to a `Stop` or to a signal; yield each record once it is logged."""
-        with self.interruption.watched():
-            yield from self._boundary()
-            if not self._ends():
-                for update in train_steps(self.state, self.work):
-                    yield from self._enter_stage()
-                    self.waiting.append(update)
-                    if self._must_sync():
-                        yield from self._measure()
-                        yield from self._boundary()
-                    if self._ends():
-                        break
-            yield from self._finish()
+        yield from self._boundary()
+        if not self._ends():
+            for update in train_steps(self.state, self.work):
+                yield from self._enter_stage()
+                self.waiting.append(update)
+                if self._must_sync():
+                    yield from self._measure()
+                    yield from self._boundary()
+                if self._ends():
+                    break
+        yield from self._finish()
 
     def record(self, record: Record) -> Iterator[Record]:
         """Log one record, and whatever the monitors find in it and the policy does about it."""
@@ -178,18 +179,17 @@ class Session:
     def _evaluate(self) -> Iterator[Record]:
         self.wishes.evaluate = False
         progress = self.state.progress
-        try:
-            if progress.step == 0 and "test" in self.prepared.splits:
-                yield from self._score("test")
-            if "validation" in self.prepared.splits:
-                yield from self._score("validation")
+        splits = ["test", "validation"] if progress.step == 0 else ["validation"]
+        try:  # all before any is logged: a resume does all again
+            done = {split: self.evaluation(split) for split in splits if split in self.prepared.splits}
         except EvaluationInterruptedError:
             return
+        for split, (evaluation, seconds) in done.items():
+            yield from self._score(split, evaluation, seconds)
         progress.evaluated_at = progress.step
         progress.loss_sum = progress.loss_count = 0.0
 
-    def _score(self, split: str) -> Iterator[Record]:
-        evaluation, seconds = self.evaluation(split)
+    def _score(self, split: str, evaluation: Evaluation, seconds: float) -> Iterator[Record]:
         progress = self.state.progress
         value = evaluation.loss if self.best_metric == "loss" else evaluation.metrics[self.best_metric]
         best = split == "validation" and self._is_better(value)
@@ -230,7 +230,7 @@ class Session:
             return False
         if best is None:
             return True
-        return value < best if self.best_metric in LOWER_IS_BETTER else value > best
+        return value < best if is_falling(self.best_metric) else value > best
 
     # Checkpoints: `act.CommitStore`.
 
@@ -274,7 +274,18 @@ class Session:
 
     def _snapshot(self) -> tuple[Tensors, dict[str, Any]]:
         tensors, facts = self.state.pack()
-        return tensors, {**facts, "watch": self.watch.pack(), "judge": self.judge.pack()}
+        judgement = {"watch": self.watch.pack(), "judge": self.judge.pack()}
+        return tensors, {**facts, **judgement, "wishes": msgspec.to_builtins(self.wishes)}
+
+    def unpack(self, tensors: Tensors, facts: dict[str, Any], rows: bytes) -> None:
+        """Stand where the commit that holds these was made."""
+        stage = self.plan.stages[max(facts["progress"]["stage"], 0)]
+        self.state.unpack(tensors, facts, stage, keep_adjustments=False)
+        self.watch.unpack(facts["watch"])
+        self.judge.unpack(facts["judge"])
+        self.wishes = msgspec.convert(facts["wishes"], act.Wishes)
+        self.history.unpack(rows)
+        self.saved_at = self._position()
 
     def _facts(self) -> Facts:
         stage = self.plan.stage_at(self.state.progress.step)
@@ -294,7 +305,7 @@ class Session:
         if self.interruption.came():
             yield from self._commit("signal")
             yield from self._tell_commits(self.checkpointer.finished(wait=True))
-            yield from self._end("interrupted", self.interruption.name or "")
+            yield from self._end("interrupted", str(self.interruption.name))
             return
         if self.saved_at != self._position():
             yield from self._commit("end")
@@ -302,7 +313,11 @@ class Session:
         for monitor, verdict in self.watch.verdicts().items():
             if verdict.kind != "seen":
                 yield from self.note(f"{monitor.replace('_', ' ')}: {verdict.text}", "verdict")
-        yield from result.write(self)
+        try:
+            yield from result.write(self)
+        except EvaluationInterruptedError:  # all is saved: a resume has only this to do again
+            yield from self._end("interrupted", str(self.interruption.name))
+            return
         stop = self.wishes.stop
         if stop is not None and not stop.success:
             yield from self._end("stopped", self.wishes.stop_reason)
@@ -341,7 +356,3 @@ class Session:
 
     def _epoch_of(self, update: Update) -> int:
         return int(self.work.order.epoch_at(update.cursor))
-
-
-LOWER_IS_BETTER = frozenset({"loss", "mse"})
-"""Metrics of which a smaller value is the better one."""

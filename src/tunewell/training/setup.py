@@ -10,14 +10,15 @@ from pathlib import Path
 
 from torch import nn
 
-from tunewell import plugins
+from tunewell import monitors, plugins
 from tunewell.data.batches import BatchOrder
 from tunewell.data.cache import Encoded, encode_split
 from tunewell.data.ledger import Ledger
 from tunewell.data.prepare import Dataset, prepare
+from tunewell.document import absolute_paths
 from tunewell.models.initialization import initialize
 from tunewell.models.layers import word_embeddings
-from tunewell.problems import ModelError, Problem, RecipeError
+from tunewell.problems import ModelError, Problem, RecipeError, nearest
 from tunewell.recipe import Recipe
 from tunewell.tasks._protocol import Task
 from tunewell.training import device
@@ -25,6 +26,7 @@ from tunewell.training.device import Compute
 from tunewell.training.fitted_head import fit_head
 from tunewell.training.loop import Work
 from tunewell.training.plan import make_plan
+from tunewell.training.state import TrainState
 from tunewell.training.weights import Weights
 
 
@@ -46,10 +48,13 @@ def prepare_run(recipe: Recipe, base: Path) -> Prepared:
 
     Relative paths of the recipe start at `base`.
     """
+    recipe = absolute_paths(recipe, base)
     plugins.load("policies", recipe.policy)
     compute = device.choose(recipe.device, recipe.precision, recipe.num_threads)
     dataset = prepare(recipe, base)
     task: Task = plugins.load("tasks", recipe.task)(recipe, dataset, compute.device.type)
+    _check_metric(recipe, task)
+    monitors.from_recipe(recipe, task.main_metric)
     splits, ledger = _encode(task, dataset)
     rows_per_update = recipe.batch_size * recipe.gradient_accumulation_steps
     if rows_per_update > len(splits["train"]):
@@ -94,6 +99,29 @@ def build_weights(prepared: Prepared) -> Weights:
             prepared.compute.device,
         )
     return weights
+
+
+def begin(prepared: Prepared) -> TrainState:
+    """Load the model and stand before the first update; every stage is tried, so that none fails hours later."""
+    weights = build_weights(prepared)
+    state = TrainState(prepared.recipe, weights.model, weights)
+    for stage in reversed(prepared.work.plan.stages):
+        state.enter(stage)
+    return state
+
+
+def _check_metric(recipe: Recipe, task: Task) -> None:
+    asked, known = recipe.metric_for_best_model, ["loss", *task.metrics]
+    if asked is not None and asked not in known:
+        guess = nearest(asked, known)
+        raise RecipeError(
+            Problem(
+                "recipe",
+                f"there is no metric `{asked}` here",
+                field="metric_for_best_model",
+                fix=f"did you mean `{guess}`?" if guess else f"known: {', '.join(known)}",
+            )
+        )
 
 
 def _encode(task: Task, dataset: Dataset) -> tuple[dict[str, Encoded], Ledger]:
