@@ -18,8 +18,8 @@ from tunewell.problems import ModelError, Problem
 from tunewell.tasks._protocol import Task
 from tunewell.training.weights import Weights
 
-MOST_ROWS = 4000
-"""Rows that are enough to place a few thousand weights."""
+MOST_ROWS = 1000
+"""Rows that are enough to place a few hundred weights, in a few seconds on a processor."""
 
 
 def fit_head(
