@@ -28,7 +28,7 @@ class GradientNorms:
         found = {name: grad for name, p in parameters.items() if (grad := values(p)) is not None}
         self.names = list(found)
         self.gradients = list(found.values())
-        self.norms = torch._foreach_norm(self.gradients)
+        self.norms = torch._foreach_norm(self.gradients) if self.gradients else ()
         self.total = torch.linalg.vector_norm(torch.stack(self.norms)) if self.norms else torch.zeros(())
 
     def clip(self, max_norm: float) -> None:
