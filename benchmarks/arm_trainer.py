@@ -30,17 +30,27 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(location)
     splits = {}
     for name in ("train", "test"):
-        rows = [json.loads(line) for line in (folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+        with (folder / f"{name}.jsonl").open(encoding="utf-8") as lines:
+            rows = [json.loads(line) for line in lines]
         ids = tokenizer([r["text"] for r in rows], truncation=True, max_length=256)["input_ids"]
         splits[name] = [{"input_ids": i, "labels": r["label"]} for i, r in zip(ids, rows, strict=True)]
     torch.manual_seed(42)
     model = AutoModelForSequenceClassification.from_pretrained(location, num_labels=2)
-    settings = {"bf16": True, "train_sampling_strategy": "group_by_length", "learning_rate": 1e-4} if best else {}
+    settings = (
+        {"bf16": True, "train_sampling_strategy": "group_by_length", "learning_rate": 1e-4} if best else {}
+    )
     trainer = Trainer(
         model=model,
         args=TrainingArguments(
-            output_dir=str(folder / "trainer"), num_train_epochs=1, use_cpu=True, report_to=[], save_strategy="no",
-            disable_tqdm=True, logging_strategy="no", per_device_eval_batch_size=64, **settings,
+            output_dir=str(folder / "trainer"),
+            num_train_epochs=1,
+            use_cpu=True,
+            report_to=[],
+            save_strategy="no",
+            disable_tqdm=True,
+            logging_strategy="no",
+            per_device_eval_batch_size=64,
+            **settings,
         ),
         train_dataset=splits["train"],
         data_collator=DataCollatorWithPadding(tokenizer),

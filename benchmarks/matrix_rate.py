@@ -34,7 +34,9 @@ def matrix_rate(dtype: torch.dtype, seconds: float = 2.0) -> float:
     return operations * rounds / (time.perf_counter() - began)
 
 
-def training_operations(tokens: int, length: float, layers: int = 6, hidden: int = 384, inner: int = 1536) -> float:
+def training_operations(
+    tokens: int, length: float, layers: int = 6, hidden: int = 384, inner: int = 1536
+) -> float:
     """Return the operations of the matrix products in training MiniLM on `tokens` in texts of `length` tokens.
 
     Linear layers and attention, forward and twice as much backward; all else counts as nothing.

@@ -18,7 +18,11 @@ from benchmarks.matrix_rate import training_operations
 
 SAME = ["batch_size=8", "learning_rate=5e-5", "warmup_ratio=0", "data.max_length=256"]
 SOONEST = [
-    "batch_size=16", "learning_rate=1e-4", "head_init=fitted", "data.max_length=128", "data.truncation=head_tail",
+    "batch_size=16",
+    "learning_rate=1e-4",
+    "head_init=fitted",
+    "data.max_length=128",
+    "data.truncation=head_tail",
 ]
 ARMS = {
     "Trainer, defaults": ["benchmarks.arm_trainer"],
