@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from tunewell.monitors import Monitor
+from tunewell.monitors import Monitor, Watch
 from tunewell.monitors.non_finite import NonFinite
 from tunewell.records import Eval, Finding, Record, Started, Step
 
@@ -70,3 +70,13 @@ def test_an_evaluation_that_is_not_finite_is_told(evaluation: Callable[..., Eval
     (one,) = found(NonFinite(), [evaluation(100, loss=math.inf)])
     assert one.severity == "warning"
     assert "validation" in one.summary
+
+
+def test_a_row_that_comes_again_is_told_again_once(step: Callable[..., Step], found: Found) -> None:
+    numbers = (2, 30, 60, 90)
+    records = [bad(step, n, row=13) if n in numbers else step(n) for n in range(1, 100)]
+    findings = found(NonFinite(), records)
+    assert [one.evidence.get("again") for one in findings] == [None, [13], None, None]
+    watch = Watch({"non_finite": NonFinite()})
+    told = [one for record in records for one in watch.observe(record)]
+    assert [one.step for one in told] == [2, 30]

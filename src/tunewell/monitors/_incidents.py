@@ -68,7 +68,8 @@ def _is_news(incident: State, finding: Finding, explains: Explains) -> bool:
     if _RANK[finding.severity] > _RANK[incident["severity"]]:
         return True
     if finding.code in incident["codes"]:
-        return bool(finding.severity == incident["severity"] == "info")
+        comes_again = bool(finding.evidence.get("again"))
+        return comes_again or bool(finding.severity == incident["severity"] == "info")
     return _is_cause(incident, finding.code, explains)
 
 

@@ -17,7 +17,8 @@ class NonFinite(msgspec.Struct, frozen=True, kw_only=True):
     """A loss or gradient that is not finite: told at once, with the rows whose own loss is not finite.
 
     The guard in the loop refuses such an update, so that one of them costs one batch and no more. Several within
-    few updates, or one that was applied, mean that the weights or the rate are sick (critical). fp16 overflows by
+    few updates, or one that was applied, mean that the weights or the rate are sick (critical). A row to blame for a
+    second time is told again, however long after. fp16 overflows by
     design until its loss scale has settled: there, gradients alone are a fault only if most updates overflow.
     """
 
@@ -33,7 +34,7 @@ class NonFinite(msgspec.Struct, frozen=True, kw_only=True):
 
     def init(self) -> State:
         """Return the state before any record."""
-        return {"bad": [], "rows": [], "scaled": False, "steps": 0, "seen": ""}
+        return {"bad": [], "rows": [], "blamed": {}, "scaled": False, "steps": 0, "seen": ""}
 
     def update(self, state: State, record: Record) -> tuple[State, list[Finding]]:
         """Judge each update and each evaluation."""
@@ -59,15 +60,19 @@ class NonFinite(msgspec.Struct, frozen=True, kw_only=True):
         loss_is_bad = not math.isfinite(step.loss)
         is_bad = loss_is_bad or not math.isfinite(step.gradient_norm)
         rows = _blamed_rows(step)
+        blamed = state["blamed"] | {str(row): state["blamed"].get(str(row), 0) + 1 for row in rows}
+        again = [row for row in rows if blamed[str(row)] == 2]
         bad = [*state["bad"], is_bad][-self.window :]
         rows_by_update = [*state["rows"], rows][-self.window :]
-        state = {**state, "bad": bad, "rows": rows_by_update, "steps": state["steps"] + 1}
+        state = {**state, "bad": bad, "rows": rows_by_update, "blamed": blamed, "steps": state["steps"] + 1}
         if not is_bad:
             return state, []
         overflow = state["scaled"] and not loss_is_bad and step.skipped
         needed = self.repeated_scaled if overflow else self.repeated
         is_critical = not step.skipped or sum(bad) >= needed
         finding = _of_update(step, rows_by_update, bad, is_critical, overflow)
+        if again:
+            finding = msgspec.structs.replace(finding, evidence=finding.evidence | {"again": again})
         return {**state, "seen": finding.summary}, [finding]
 
 

@@ -106,7 +106,9 @@ def _exclude(state: State, findings: list[Finding]) -> tuple[State, list[Proposa
         blamed.update(str(row) for row in finding.rows)
     known = set(state["excluded"])
     needed = 1 if any(one.severity == "critical" and _rows_explain(one) for one in blaming) else 2
-    rows = sorted(int(row) for row, times in blamed.items() if times >= needed and int(row) not in known)
+    again = {row for finding in blaming for row in finding.evidence.get("again", [])}
+    again |= {int(row) for row, times in blamed.items() if times >= needed}
+    rows = sorted(again - known)
     state = {**state, "blamed": dict(blamed), "excluded": sorted(known | set(rows))}
     if not rows:
         return state, []
