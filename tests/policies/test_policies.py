@@ -180,3 +180,24 @@ def test_an_unknown_policy_is_refused_with_the_nearest() -> None:
     recipe = Recipe.model_validate({"data": {"train": "a.csv"}, "policy": "cautius"})
     with pytest.raises(RecipeError, match="did you mean `cautious`"):
         Judge(recipe)
+
+
+def test_trouble_from_the_very_first_update_goes_back_to_the_start() -> None:
+    from_the_start = finding("learning_rate_too_high", step=32, evidence={"onset": 0, "never_learned": True})
+    assert actions(Cautious(), [from_the_start], facts(32, healthy_commits=(0,))) == [
+        Rollback(before=1, learning_rate_factor=0.1)
+    ]
+
+
+def test_nothing_learned_after_a_rollback_means_that_the_cut_was_not_enough() -> None:
+    nothing_learned = finding("underfitting", step=83, severity="warning", evidence={"onset": 0})
+    policy = Cautious()
+    _, at_first = policy.decide(policy.init(), [nothing_learned], facts(83, healthy_commits=(0,)))
+    assert at_first == []
+    rescued, _ = policy.decide(
+        policy.init(),
+        [finding("divergence", step=32, evidence={"onset": 0})],
+        facts(32, healthy_commits=(0,)),
+    )
+    _, proposals = policy.decide(rescued, [nothing_learned], facts(83, healthy_commits=(0,)))
+    assert [p.action for p in proposals] == [Rollback(before=1, learning_rate_factor=0.1)]

@@ -129,7 +129,8 @@ def _finding(state: State, step: Step, summary: str, onset: int, evidence: dict[
         meaning="Steps this large overwrite what the pre-trained model knows before anything new is learned.",
         causes=["learning rate too high", "no warm-up"],
         advice=[
-            f"lower `learning_rate` to a tenth (now {step.learning_rate:.2g}) and go back to before step {onset}",
+            f"lower `learning_rate` to a tenth (now {step.learning_rate:.2g}) and "
+            + (f"go back to before step {onset}" if onset > 1 else "start again"),
             "raise `warmup_ratio`",
         ],
         evidence={

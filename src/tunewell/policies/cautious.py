@@ -23,7 +23,9 @@ class Cautious(msgspec.Struct, frozen=True, kw_only=True):
     that is all that is done, since the weights are well.
 
     The batches between the checkpoint and the rollback are passed over. After `budget` rollbacks in a row without
-    getting `progress` updates further, the run is stopped as failed: another try would only cost time.
+    getting `progress` updates further, the run is stopped as failed: another try would only cost time. A model that is
+    no better than guessing is left alone at first, since a low rate or hard data look so too; after a rollback it
+    means that the cut was not enough.
     """
 
     budget: Annotated[int, Meta(ge=0)] = 3
@@ -47,7 +49,8 @@ class Cautious(msgspec.Struct, frozen=True, kw_only=True):
         if any(isinstance(proposal.action, Stop) for proposal in proposals):
             return state, proposals
         state, excluded = _exclude(state, findings)
-        troubles = [finding for finding in findings if _is_trouble(finding)]
+        rescued_before = state["in_a_row"] > 0
+        troubles = [f for f in findings if _is_trouble(f) or (rescued_before and _learned_nothing(f))]
         if not troubles:
             return state, [*proposals, *excluded]
         state, rescued = self._rescue(state, troubles, facts)
@@ -87,13 +90,18 @@ def _is_trouble(finding: Finding) -> bool:
     return False
 
 
+def _learned_nothing(finding: Finding) -> bool:
+    """Whether the model is still no better than guessing: after a rollback it means that the cut was not enough."""
+    return finding.code == "underfitting" or bool(finding.evidence.get("never_learned", False))
+
+
 def _is_rate_far_too_high(finding: Finding) -> bool:
-    never_learned = bool(finding.evidence.get("never_learned", False))
-    return never_learned or finding.evidence.get("rate_jump", 1.0) > 5
+    return _learned_nothing(finding) or finding.evidence.get("rate_jump", 1.0) > 5
 
 
 def _onset(finding: Finding) -> int:
-    return int(finding.evidence.get("onset", finding.step))
+    """Return the step that the trouble began with; the start of the run is whole, so at the earliest the first."""
+    return max(1, int(finding.evidence.get("onset", finding.step)))
 
 
 def _exclude(state: State, findings: list[Finding]) -> tuple[State, list[Proposal]]:

@@ -255,7 +255,7 @@ def _evaluations_after(before: Sequence[Record], after: Sequence[Record]) -> _To
     if best is None or not later:
         return best.loss if best else None, None, None, "No evaluation followed."
     lowest = min(record.loss for record in later)
-    improved = lowest < best.loss
+    improved = lowest < 0.98 * best.loss  # less is the noise of an evaluation
     came = "fell further afterwards" if improved else "did not come below that again"
     text = (
         f"The validation loss had been {best.loss:.4g} at best (step {best.step:,}); it {came}: {lowest:.4g}."
