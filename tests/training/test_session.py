@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -205,3 +206,18 @@ def test_what_breaks_a_run_is_in_its_log(
     *_, end = logs.read(tmp_path / "run" / "log.jsonl")
     assert isinstance(end, Ended)
     assert (end.status, end.reason) == ("failed", "RuntimeError: the device is gone")
+
+
+def test_a_checkpoint_is_kept_together_with_the_best_one_of_its_time(
+    tiny_recipe: Make, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(
+        save_steps=3, save_total_limit=3, metric_for_best_model="loss", eval_steps=7, max_steps=14
+    )
+    *_, end = driver.train(recipe)
+    assert isinstance(end, Ended)
+    assert end.best_step == 14, "the premise: the best of the middle was beaten"
+    kept = {commit.commit: commit for commit in checkpoints.commits(tmp_path / "run" / "checkpoints")}
+    states = [json.loads((commit.folder / "state.json").read_text()) for commit in kept.values()]
+    assert {7} < {state["progress"]["best_step"] for state in states}
+    assert {state["progress"]["best_commit"] for state in states} <= kept.keys()

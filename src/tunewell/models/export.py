@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -25,6 +26,7 @@ def export(
     shutil.rmtree(beside, ignore_errors=True)
     with quietly():
         model.save_pretrained(beside, state_dict=weights)  # type: ignore[operator]
+    _say_fp32(beside / "config.json")
     tokenizer.save_pretrained(beside)
     (beside / "README.md").write_text(card, encoding="utf-8")
     (beside / "tunewell.json").write_text(settings, encoding="utf-8")
@@ -39,3 +41,9 @@ def export(
         shutil.rmtree(old)
     else:
         beside.rename(folder)
+
+
+def _say_fp32(config: Path) -> None:
+    """Name the data type of the weights written: the model's own may be bf16, and `from_pretrained` follows it."""
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(json.dumps({**settings, "dtype": "float32"}, indent=2) + "\n", encoding="utf-8")

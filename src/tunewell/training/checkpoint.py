@@ -84,7 +84,10 @@ class Checkpointer:
             (folder / ROWS).write_bytes(rows)
 
         written = checkpoints.write_commit(self.root, commit, step, write_files, facts)
-        checkpoints.prune(self.root, {*keep, commit}, self.limit)
+        # A rollback to any of them needs the best one of its time.
+        present = checkpoints.commits(self.root)
+        bests = {int(best) for c in present if (best := c.facts.get("best_commit")) is not None}
+        checkpoints.prune(self.root, {*keep, *bests, commit}, self.limit)
         return Committed(
             time=time.time(),
             commit=commit,

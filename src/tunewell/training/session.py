@@ -261,14 +261,14 @@ class Session:
         length, digest = self.log.position()
         facts = {
             "reason": reason,
+            "best_commit": progress.best_commit,
             "healthy": not self.troubled,
             "log_length": length,
             "log_digest": digest,
             "order_version": self.work.order.VERSION,
             "recipe_hash": self.recipe.hash(),
         }
-        keep = {0} | ({progress.best_commit} if progress.best_commit is not None else set())
-        durable = self.checkpointer.save(progress.step, self._snapshot, self.history.pack(), facts, keep)
+        durable = self.checkpointer.save(progress.step, self._snapshot, self.history.pack(), facts, {0})
         self.saved_at, self.troubled = self._position(), False
         yield from self._tell_commits(durable)
 
