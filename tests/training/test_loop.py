@@ -203,3 +203,17 @@ def test_dropout_is_a_function_of_position(tiny_recipe: Make, begin: Begin) -> N
     torch.rand(7)  # whatever else draws numbers
     assert losses_of(*begin(tiny_recipe(dropout=0.3, max_steps=4))) == one
     assert losses_of(*begin(tiny_recipe(dropout=0.3, max_steps=4, seed=43))) != one
+
+
+def test_half_precision_scales_its_loss_and_learns_what_full_precision_learns(
+    tiny_recipe: Make, begin: Begin
+) -> None:
+    full = losses_of(*begin(tiny_recipe(precision="fp32")), steps=8)
+    state, work = begin(tiny_recipe(precision="fp16", device="auto"))
+    updates = list(itertools.islice(train_steps(state, work), 8))
+    assert [float(update.loss) for update in updates] == pytest.approx(full, abs=5e-3)
+    assert all(update.loss_scale is not None and update.loss_scale >= 1 for update in updates)
+    assert all(bool(update.finite) for update in updates)
+    assert float(updates[-1].gradient_norm) < 100, (
+        "gradients are unscaled before they are measured and clipped"
+    )

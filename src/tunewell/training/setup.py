@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from tunewell import monitors, plugins
@@ -105,6 +106,8 @@ def begin(prepared: Prepared) -> TrainState:
     """Load the model and stand before the first update; every stage is tried, so that none fails hours later."""
     weights = build_weights(prepared)
     state = TrainState(prepared.recipe, weights.model, weights)
+    if prepared.compute.precision == "fp16":
+        state.scaler = torch.amp.GradScaler(prepared.compute.device.type)
     for stage in reversed(prepared.work.plan.stages):
         state.enter(stage)
     return state
