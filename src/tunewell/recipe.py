@@ -141,7 +141,8 @@ class Recipe(_Section):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Momentum of sgd and rmsprop."""
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    """Decoupled weight decay; never on biases and normalisation weights."""
+    """Weight decay: decoupled in adamw, lion and adafactor, L2 in adam, rmsprop and sgd as PyTorch has them; never on biases
+    and normalisation weights."""
     max_grad_norm: Annotated[float, Field(gt=0)] | None = 1.0
     """Clip the gradient's global norm at this; null: no clipping."""
     lr_scheduler: Scheduler = "linear"

@@ -68,14 +68,7 @@ def outputs_and_gradients(config: Any, attention: str, padded: bool) -> dict[str
     return {"logits": logits.detach(), **gradients}
 
 
-SKIPPED = pytest.mark.xfail(
-    strict=True, reason="additive_mask lets sdpa_mask leave the causal mask out where nothing is padded"
-)
-CASES = [
-    pytest.param(name, padded, marks=[SKIPPED] if name in {"gpt2", "llama"} and not padded else [])
-    for name in CONFIGS
-    for padded in (False, True)
-]
+CASES = [pytest.param(name, padded) for name in CONFIGS for padded in (False, True)]
 
 
 @pytest.mark.parametrize(("name", "padded"), CASES)

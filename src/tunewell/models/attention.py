@@ -82,7 +82,8 @@ def attend(
 
 def additive_mask(*, dtype: torch.dtype = torch.float32, **where: Any) -> Tensor | None:
     """The mask as a number to add to the scores, or None when nothing is padded."""
-    allowed = sdpa_mask(**where)
+    # A causal mask may be left out only where the attention is told that it is causal: `attend` is not.
+    allowed = sdpa_mask(**{**where, "allow_is_causal_skip": False})
     if allowed is None:
         return None
     return torch.zeros((), dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from tunewell.document import dump_recipe
 from tunewell.models.export import export
-from tunewell.records import Eval, Record
+from tunewell.recipe import Recipe
+from tunewell.records import Ended, Eval, Record
 from tunewell.runs import checkpoints
 from tunewell.runs import log as logs
 from tunewell.runs.model_card import CardFacts, model_card
@@ -20,8 +23,11 @@ if TYPE_CHECKING:
     from tunewell.training.session import Session
 
 
-def write(session: Session) -> Iterator[Record]:
-    """Restore the best weights, score them on the test split (else validation) and write ``model/``."""
+def write(session: Session, ended: Ended) -> Iterator[Record]:
+    """Restore the best weights, score them on the test split (else validation) and write ``model/``.
+
+    `ended` is how the run ends, for the story on the model card; it is logged by the caller once all is written.
+    """
     yield from _restore_best(session)
     split = next((s for s in ("test", "validation") if s in session.prepared.splits), None)
     outcome = None
@@ -30,7 +36,8 @@ def write(session: Session) -> Iterator[Record]:
         yield from session.record(_scored(session, split, outcome, seconds))
     weights = session.state.weights.full(session.state.average)
     settings = json.dumps(session.work.task.settings(), ensure_ascii=False, indent=2)
-    card = model_card(_facts(session, split, outcome), why(list(logs.read(session.folder.log))))
+    session.log.flush()
+    card = model_card(_facts(session, split, outcome), why([*logs.read(session.folder.log), ended]))
     export(session.state.model, weights, session.work.task.tokenizer, card, session.folder.model, settings)
 
 
@@ -78,7 +85,7 @@ def _facts(session: Session, split: str | None, outcome: Outcome | None) -> Card
         base_model=recipe.model,
         problem=prepared.dataset.problem,
         labels=prepared.dataset.labels,
-        recipe_yaml=session.folder.recipe.read_text(encoding="utf-8"),
+        recipe_yaml=dump_recipe(_without_folders(recipe)),
         data_files=recipe.data.train,
         num_rows={name: len(encoded) for name, encoded in prepared.splits.items()},
         class_counts=prepared.ledger.splits["train"].balance,
@@ -87,3 +94,22 @@ def _facts(session: Session, split: str | None, outcome: Outcome | None) -> Card
         scores_after=outcome.metrics if outcome else {},
         class_scores=task.score_by_class(outcome.outputs, outcome.targets) if outcome else {},
     )
+
+
+def _without_folders(recipe: Recipe) -> Recipe:
+    """Return `recipe` with the last parts of its paths: a card is published, a machine's folders are not."""
+
+    def names(files: float | list[str] | None) -> float | list[str] | None:
+        return (
+            [PurePath(name).name if is_path(name) else name for name in files]
+            if isinstance(files, list)
+            else files
+        )
+
+    def is_path(name: str) -> bool:
+        return PurePath(name).is_absolute()
+
+    splits = {split: names(getattr(recipe.data, split)) for split in ("train", "validation", "test")}
+    model = PurePath(recipe.model).name if is_path(recipe.model) else recipe.model
+    changes = {"data": recipe.data.model_copy(update=splits), "model": model, "output_dir": None}
+    return recipe.model_copy(update=changes)

@@ -258,6 +258,7 @@ class Session:
             return
         if progress.best_step == progress.step and progress.best_commit is None:
             progress.best_commit = self.checkpointer.next_commit
+        self.log.sync()  # a commit is no better than the log that it belongs to
         length, digest = self.log.position()
         facts = {
             "reason": reason,
@@ -305,7 +306,7 @@ class Session:
         if self.interruption.came():
             yield from self._commit("signal")
             yield from self._tell_commits(self.checkpointer.finished(wait=True))
-            yield from self._end("interrupted", str(self.interruption.name))
+            yield from self._end(self._ended("interrupted", str(self.interruption.name)))
             return
         if self.saved_at != self._position():
             yield from self._commit("end")
@@ -313,31 +314,31 @@ class Session:
         for monitor, verdict in self.watch.verdicts().items():
             if verdict.kind != "seen":
                 yield from self.note(f"{monitor.replace('_', ' ')}: {verdict.text}", "verdict")
-        try:
-            yield from result.write(self)
-        except EvaluationInterruptedError:  # all is saved: a resume has only this to do again
-            yield from self._end("interrupted", str(self.interruption.name))
-            return
         stop = self.wishes.stop
         if stop is not None and not stop.success:
-            yield from self._end("stopped", self.wishes.stop_reason)
+            ended = self._ended("stopped", self.wishes.stop_reason)
         else:
-            yield from self._end("completed", self.wishes.stop_reason if stop else "all steps done")
+            ended = self._ended("completed", self.wishes.stop_reason if stop else "all steps done")
+        try:
+            yield from result.write(self, ended)
+        except EvaluationInterruptedError:  # all is saved: a resume has only this to do again
+            ended = self._ended("interrupted", str(self.interruption.name))
+        yield from self._end(ended)
 
-    def _end(self, status: Literal["completed", "stopped", "interrupted"], reason: str) -> Iterator[Record]:
-        progress = self.state.progress
+    def _end(self, ended: Ended) -> Iterator[Record]:
         self.history.write()
-        yield from self.record(
-            Ended(
-                time=time.time(),
-                step=progress.step,
-                status=status,
-                reason=reason,
-                best_step=progress.best_step,
-                best_value=progress.best_value,
-                best_metric=self.best_metric,
-                seconds=time.perf_counter() - self.began,
-            )
+        seconds = time.perf_counter() - self.began
+        yield from self.record(msgspec.structs.replace(ended, time=time.time(), seconds=seconds))
+
+    def _ended(self, status: Literal["completed", "stopped", "interrupted"], reason: str) -> Ended:
+        progress = self.state.progress
+        return Ended(
+            step=progress.step,
+            status=status,
+            reason=reason,
+            best_step=progress.best_step,
+            best_value=progress.best_value,
+            best_metric=self.best_metric,
         )
 
     def _ends(self) -> bool:
