@@ -38,3 +38,16 @@ def test_aliases_mean_keys_that_exist_and_are_no_keys_themselves() -> None:
         section, _, last = key.rpartition(".")
         assert last in (Data if section else Recipe).model_fields
         assert alias not in Recipe.model_fields
+
+
+@pytest.mark.parametrize(
+    ("monitor", "setting"),
+    [("overtraining", {"early_stopping_patience": 2}), ("plateau", {"lr_scheduler": "plateau"})],
+)
+def test_a_setting_and_the_switched_off_monitor_that_it_waits_for_conflict(
+    monitor: str, setting: dict[str, object]
+) -> None:
+    section = {"train": "a"}
+    with pytest.raises(pydantic.ValidationError, match=f"waits for the monitor `{monitor}`"):
+        Recipe.model_validate({"data": section, "monitors": {monitor: False}, **setting})
+    Recipe.model_validate({"data": section, "monitors": {monitor: False}})

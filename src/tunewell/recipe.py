@@ -239,6 +239,7 @@ def _conflicts(recipe: Recipe) -> list[tuple[str, str, str]]:
         }
         fix = "set data.validation to a file or a share such as 0.1"
         found += [(key, f"`{key}` needs validation rows", fix) for key, is_set in needs.items() if is_set]
+    found += _monitor_conflicts(recipe)
     if recipe.problem == "regression":
         unused = {
             "data.labels": data.labels is not None,
@@ -256,6 +257,24 @@ def _conflicts(recipe: Recipe) -> list[tuple[str, str, str]]:
         fix = f"the classes are {', '.join(data.labels)}"
         found += [(f"class_weights.{name}", f"there is no class `{name}`", fix) for name in strange]
     return found
+
+
+def _monitor_conflicts(recipe: Recipe) -> list[tuple[str, str, str]]:
+    """Return the settings that wait for a monitor which is switched off."""
+    schedulers = {recipe.lr_scheduler, *(stage.lr_scheduler for stage in recipe.stages)}
+    waiting = {
+        "overtraining": ("early_stopping_patience", recipe.early_stopping_patience is not None),
+        "plateau": ("lr_scheduler: plateau", "plateau" in schedulers),
+    }
+    return [
+        (
+            f"monitors.{name}",
+            f"`{setting}` waits for the monitor `{name}`",
+            f"remove one: `{name}: false` or `{setting}`",
+        )
+        for name, (setting, is_set) in waiting.items()
+        if is_set and recipe.monitors.get(name) is False
+    ]
 
 
 def _data_conflicts(data: Data) -> list[tuple[str, str, str]]:

@@ -7,7 +7,7 @@ import pytest
 from tunewell.monitors import Monitor
 from tunewell.monitors.overtraining import Overtraining
 from tunewell.monitors.plateau import Plateau
-from tunewell.records import Eval, Finding, Record
+from tunewell.records import Eval, Finding, Record, StageBegan
 
 Found = Callable[[Monitor, list[Record]], list[Finding]]
 
@@ -41,3 +41,18 @@ def test_of_a_loss_less_is_better(evaluation: Callable[..., Eval], found: Found)
 def test_plateau_is_told_again_after_each_wait(scores: Callable[..., list[Record]], found: Found) -> None:
     findings = found(Plateau(metric="accuracy", patience=2), scores([0.8] * 6))
     assert [one.step for one in findings] == [300, 500]
+
+
+def test_a_new_stage_gets_patience_of_its_own(scores: Callable[..., list[Record]], found: Found) -> None:
+    flat = scores([0.8, 0.8, 0.8, 0.8])
+    stage = StageBegan(
+        step=250,
+        stage=1,
+        name="all",
+        trainable_parameters=9,
+        total_parameters=9,
+        first_step=250,
+        last_step=500,
+    )
+    assert len(found(Overtraining(metric="accuracy", patience=3), flat)) == 1
+    assert found(Overtraining(metric="accuracy", patience=3), [*flat[:2], stage, *flat[2:]]) == []

@@ -9,14 +9,14 @@ from msgspec import Meta
 
 from tunewell.monitors import _scores
 from tunewell.monitors._protocol import State, Verdict, judged
-from tunewell.records import Eval, Finding, Record, Started
+from tunewell.records import Eval, Finding, Record, StageBegan, Started
 
 
 class Overtraining(msgspec.Struct, frozen=True, kw_only=True):
     """`patience` evaluations in a row without one that is better by more than `threshold`: what early stopping asks.
 
-    This is no sickness: most good runs end so, and the best model is kept. It is told as info, once for each best,
-    and acted on only if the recipe sets `early_stopping_patience`.
+    This is no sickness: most good runs end so, and the best model is kept. It is told as info, once for each best
+    in a stage, and acted on only if the recipe sets `early_stopping_patience`.
     """
 
     metric: str = "loss"
@@ -36,6 +36,8 @@ class Overtraining(msgspec.Struct, frozen=True, kw_only=True):
         """Judge each evaluation on the validation split."""
         if isinstance(record, Started):
             return self.init(), []
+        if isinstance(record, StageBegan):
+            return {**state, "without": 0}, []  # other layers learn now: what stood still may move again
         if not isinstance(record, Eval) or record.split != "validation":
             return state, []
         score = _scores.value(record, self.metric)
