@@ -15,6 +15,7 @@ from tunewell.cli._live import Live
 from tunewell.cli._plain import Plain
 from tunewell.cli._progress import Progress
 from tunewell.cli._watch import watch
+from tunewell.problems import Problem, RunError
 from tunewell.records import Acted, Ended, Eval, Finding, Note, Record, Rewound, Started, Step, decode
 from tunewell.runs.folder import RunFolder
 from tunewell.runs.log import LogWriter
@@ -266,3 +267,19 @@ def test_plain_needs_no_start_record(capsys: pytest.CaptureFixture[str]) -> None
     with Plain(Progress()) as view:
         view.show(evaluation(3, "validation", 0.5))
     assert "validation: accuracy 0.500" in capsys.readouterr().err
+
+
+def test_a_disk_that_fills_up_in_mid_run_is_a_failure_that_can_be_resumed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def records(begun: int) -> Iterator[Record]:
+        yield from a_run()[:begun]
+        raise RunError(Problem("disk", "can't write the log: no space left on the disk"))
+
+    assert watch(records(3), tmp_path, as_json=False) == 1
+    told = capsys.readouterr().err
+    assert "no space left on the disk" in told
+    assert f"what is saved in {tmp_path} is safe" in told
+    assert told.endswith(f"next: tunewell resume {tmp_path}\n")
+    with pytest.raises(RunError):
+        watch(records(0), tmp_path, as_json=False)

@@ -40,6 +40,14 @@ def tell_problems(error: InputError, verb: str, arguments: Mapping[str, Any]) ->
         next_command(f"tunewell {verb} --help")
 
 
+def tell_broken(error: InputError, run: Path) -> None:
+    """Print what broke a run that had begun, such as a full disk, and how to go on."""
+    for problem in error.problems[:SHOWN]:
+        say(str(problem), style="problem")
+    say(f"The run was cut short; what is saved in {run} is safe.")
+    next_command(f"tunewell resume {shlex.quote(str(run))}")
+
+
 def _placed(problem: Problem, recipe: Path | None) -> Problem:
     """Give a problem that names only a recipe's key its file and line."""
     if problem.file or not problem.field or recipe is None or not recipe.is_file():

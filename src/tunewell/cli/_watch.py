@@ -12,9 +12,11 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from tunewell.cli._codes import DONE, FAILED, INTERRUPTED, STOPPED, TERMINATED
+from tunewell.cli._errors import tell_broken
 from tunewell.cli._plain import Plain
 from tunewell.cli._progress import Progress
 from tunewell.cli._terminal import next_command
+from tunewell.problems import InputError
 from tunewell.records import Ended, Record, encode
 
 
@@ -34,10 +36,18 @@ def watch(records: Iterable[Record], run: Path, *, as_json: bool, history: Itera
     for record in history:
         progress.take(record, 0.0)
     progress.ended = progress.step = None
-    with _view(progress, as_json) as view:
-        for record in records:
-            progress.take(record, time.monotonic())
-            view.show(record)
+    is_begun = False
+    try:
+        with _view(progress, as_json) as view:
+            for record in records:
+                is_begun = True
+                progress.take(record, time.monotonic())
+                view.show(record)
+    except InputError as error:
+        if not is_begun:
+            raise
+        tell_broken(error, run)
+        return FAILED
     ended = progress.ended
     if not as_json:
         from tunewell.cli._result import tell_result
