@@ -174,3 +174,12 @@ def test_regression():
     ]
     with pytest.raises(DataError, match=r"every training label is 2\.5"):
         labelled(2.5, 2.5, 2.5)
+
+
+def test_minus_one_beside_numbered_classes_is_no_class_unless_named():
+    labels = labelled(0, 1, -1, 2, "-1.0")
+    assert labels.names == ["0", "1", "2"]
+    assert [line for line, _ in bad_of(labels)] == [4, 6]
+    assert "usual mark of a row without a label" in bad_of(labels)[0][1]
+    assert labelled(-1, 0, 1, names=["-1", "0", "1"]).targets == [0, 1, 2]
+    assert labelled(-1, 1, 1).targets == [0, 1, 1]

@@ -12,6 +12,7 @@ from tunewell.data.table import BadRow
 from tunewell.problems import Problem, nearest
 
 _SHOWN = 50
+_UNLABELLED = "-1"
 
 
 class Classes:
@@ -33,6 +34,9 @@ class Classes:
             label = spell(value)
             if label is not None and not self._is_stranger(value) and not is_huge(label):
                 found[label] += count
+        self._marks_none = not self.given and _marks_unlabelled(found)
+        if self._marks_none:
+            del found[_UNLABELLED]
         self.names = list(names) if names is not None else _in_order(_one_case(found))
         self.index = {name: number for number, name in enumerate(self.names)}
         self._folded = {name.casefold(): name for name in reversed(self.names)}
@@ -73,6 +77,14 @@ class Classes:
         if is_huge(label):
             what = f"{shortened(label)} is too big for a class: is it an id?"
             return self._bad(row, "huge label", what, "set data.label to the column of the classes")
+        if self._marks_none and label == _UNLABELLED:
+            what = (
+                f"the label -1 beside 0 to {len(self.names) - 1} is the usual mark of a row without a label"
+            )
+            every = ", ".join(f'"{name}"' for name in [_UNLABELLED, *self.names[:_SHOWN]])
+            return self._bad(
+                row, "no label", what, f"delete the row, or, if it is a class: data.labels: [{every}]"
+            )
         if self._is_stranger(value):
             what = (
                 f"the {'text' if isinstance(value, str) else 'number'} {value!r} among labels of another type"
@@ -107,6 +119,12 @@ class Classes:
         mapping = [f"{name} → {number}" for number, name in enumerate(self.names[:_SHOWN])]
         more = [f"and {len(self.names) - _SHOWN} more"] if len(self.names) > _SHOWN else []
         self.notes.append(f"labels: {', '.join(mapping + more)}")
+
+
+def _marks_unlabelled(found: Counter[str]) -> bool:
+    """Tell whether -1 stands among classes that are 0, 1, 2 … without a gap."""
+    rest = found.keys() - {_UNLABELLED}
+    return _UNLABELLED in found and bool(rest) and rest == {str(number) for number in range(len(rest))}
 
 
 def _single(value: Any) -> bool:
