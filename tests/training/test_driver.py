@@ -12,7 +12,7 @@ import pytest
 from conftest import make_tiny_bert
 from tunewell.problems import InputError, RunError
 from tunewell.recipe import Recipe
-from tunewell.records import Eval
+from tunewell.records import Eval, Note
 from tunewell.training import driver
 
 Make = Callable[..., Recipe]
@@ -86,6 +86,19 @@ def test_check_tells_the_plan_and_writes_nothing(tiny_recipe: Make, tmp_path: Pa
     assert report.plan["precision"] == "fp32"
     assert report.ledger.splits["train"].kept == 128
     assert not (tmp_path / "run").exists()
+
+
+def test_the_ledger_opens_the_log(tiny_recipe: Make, tmp_path: Path) -> None:
+    records = list(driver.train(tiny_recipe(max_steps=1), tmp_path))
+    told = [record.text for record in records if isinstance(record, Note) and record.topic == "ledger"]
+    assert told[0].startswith("160 rows read")
+    assert any(line.startswith("train: 128 rows kept of 128") for line in told)
+    assert any("none cut" in line for line in told)
+    assert not any("characters" in line for line in told)
+
+
+def test_a_bound_on_tokens_allows_a_batch_of_more_than_all_rows(tiny_recipe: Make, tmp_path: Path) -> None:
+    assert driver.check(tiny_recipe(batch_size=500, max_tokens_per_batch=128), tmp_path).plan["steps"] > 2
 
 
 def test_a_run_is_evaluated_on_its_own_rows_and_on_others(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import measured
+from tunewell.data.batches import BatchOrder
 from tunewell.problems import RunError
 from tunewell.recipe import Recipe
 from tunewell.records import Ended, Note, Record, Rewound, Step
@@ -78,6 +79,32 @@ def test_cut_before_the_first_checkpoint_begins_again(tiny_recipe: Make, tmp_pat
     assert isinstance(end, Ended)
     assert end.status == "completed"
     assert len(measured(tmp_path / "run" / "log.jsonl")) == 16 + 4
+
+
+def test_cut_before_the_log_begins_again(tiny_recipe: Make, tmp_path: Path) -> None:
+    records = driver.train(tiny_recipe(max_steps=2), tmp_path)
+    next(records)
+    records.close()  # type: ignore[attr-defined]
+    (tmp_path / "run" / "log.jsonl").unlink()
+    *_, end = driver.resume(tmp_path / "run")
+    assert isinstance(end, Ended)
+    assert end.status == "completed"
+
+
+def test_another_batch_order_is_refused_unless_it_is_allowed(
+    tiny_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until(driver.train(tiny_recipe(save_steps=2), tmp_path), 4)
+    monkeypatch.setattr(BatchOrder, "VERSION", BatchOrder.VERSION + 1)
+    before = (tmp_path / "run" / "log.jsonl").read_bytes()
+    with pytest.raises(RunError, match="batch order 1; this tunewell makes order 2"):
+        next(driver.resume(tmp_path / "run"))
+    assert (tmp_path / "run" / "log.jsonl").read_bytes() == before
+    records = driver.resume(tmp_path / "run", allow_changes=True)
+    rewound = next(record for record in records if isinstance(record, Rewound))
+    records.close()  # type: ignore[attr-defined]
+    assert not rewound.exact
+    assert "the batch order was 1, is 2" in rewound.detail
 
 
 def test_another_fingerprint_is_said(tiny_recipe: Make, tmp_path: Path) -> None:

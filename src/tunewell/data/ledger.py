@@ -108,27 +108,28 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         )
         return msgspec.structs.replace(self, splits={**self.splits, split: known})
 
-    def lines(self) -> list[str]:
-        """Return the ledger as plain lines for a terminal."""
+    def lines(self, *, brief: bool = False) -> list[str]:
+        """Return the ledger as plain lines for a terminal; `brief`: without notes and lengths in characters."""
         used = ", ".join(f"{use} from `{name}`" for use, name in self.columns.items())
         lines = [f"{self.rows_read:,} rows read: {used}; {self.problem}"]
         for name, split in self.splits.items():
-            lines += _split_lines(name, split)
+            lines += _split_lines(name, split, brief)
         for pair, found in self.leakage.items():
             lines.append(f"shared texts in {pair}: {found}")
         if self.conflicts.count:
             lines.append(f"one text, different labels: {self.conflicts}")
         if self.control_characters.count:
             lines.append(f"texts with control characters: {self.control_characters}")
-        return lines + [f"note: {note}" for note in self.notes]
+        return lines if brief else lines + [f"note: {note}" for note in self.notes]
 
 
-def _split_lines(name: str, split: SplitLedger) -> list[str]:
+def _split_lines(name: str, split: SplitLedger, brief: bool) -> list[str]:
     lines = [f"{name}: {split.kept:,} rows kept of {split.read:,}" + _balance(split)]
     lines += [f"  dropped, {reason}: {found}" for reason, found in split.dropped.items()]
     if split.duplicates.count:
         lines.append(f"  duplicates: {split.duplicates}")
-    lines.append(f"  characters: {split.characters}")
+    if not brief:
+        lines.append(f"  characters: {split.characters}")
     if split.tokens is not None:
         share = (split.truncated or 0) / max(1, split.kept)
         cut = (

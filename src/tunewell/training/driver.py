@@ -110,7 +110,7 @@ def resume(run: str | Path, *, allow_changes: bool = False) -> Iterator[Record]:
             _refuse_changes(prepared, folder, started)
         state = begin(prepared)
         checkpoints.clear_temporary(folder.checkpoints)
-        commit, log, said = _newest(folder)
+        commit, log, said = _newest(folder, None if allow_changes else prepared.work.order.VERSION)
         if commit is None:
             yield from _from_start(prepared, state, folder, log)
         else:
@@ -193,6 +193,8 @@ def _opening(session: Session) -> Iterator[Record]:
             class_counts=counts,
         )
     )
+    for text in prepared.ledger.lines(brief=True):
+        yield from session.note(text, "ledger")
     for text in prepared.ledger.notes:
         yield from session.note(text, "data")
 
@@ -209,6 +211,9 @@ def _from_commit(
     session.unpack(*checkpoint.load(commit))
     before = msgspec.json.decode(folder.environment.read_bytes(), type=dict[str, str])
     changes = difference(before, environment(torch_facts(prepared.compute)))
+    was, now = commit.facts["order_version"], prepared.work.order.VERSION
+    if was != now:
+        changes.append(f"the batch order was {was}, is {now}")
 
     def opening() -> Iterator[Record]:
         yield from session.record(
@@ -279,14 +284,31 @@ def _refuse_changes(prepared: Prepared, folder: RunFolder, started: Started) -> 
         raise RunError(problems)
 
 
-def _newest(folder: RunFolder) -> tuple[Commit | None, LogWriter, list[str]]:
-    """Return the newest commit that verifies and fits the log, and the log trimmed to it."""
+def _newest(folder: RunFolder, order_version: int | None) -> tuple[Commit | None, LogWriter, list[str]]:
+    """Return the newest commit that verifies and fits the log, and the log trimmed to it.
+
+    Raises `RunError`, with the log as it was, when the commit counts batches in another order than `order_version`.
+    """
     said: list[str] = []
     while True:
         commit, words = checkpoints.newest_valid(folder.checkpoints)
         said += words
         if commit is None:
-            return None, LogWriter.resume(folder.log, 0, logs.EMPTY_DIGEST), said
+            begun = folder.log.is_file()  # not, when the run was cut before its first record
+            log = LogWriter.resume(folder.log, 0, logs.EMPTY_DIGEST) if begun else LogWriter(folder.log)
+            return None, log, said
+        if order_version not in (None, commit.facts["order_version"]):
+            raise RunError(
+                Problem(
+                    "run",
+                    f"the run's rows came in batch order {commit.facts['order_version']}; this tunewell makes order"
+                    f" {order_version}",
+                    str(commit.folder),
+                    field="order_version",
+                    fix="resume with the tunewell that began it, or with --allow-changes: some rows then come"
+                    " twice in the epoch, others not at all",
+                )
+            )
         try:
             log = LogWriter.resume(folder.log, commit.facts["log_length"], commit.facts["log_digest"])
         except RunError as error:

@@ -58,7 +58,7 @@ def prepare_run(recipe: Recipe, base: Path) -> Prepared:
     monitors.from_recipe(recipe, task.main_metric)
     splits, ledger = _encode(task, dataset)
     rows_per_update = recipe.batch_size * recipe.gradient_accumulation_steps
-    if rows_per_update > len(splits["train"]):
+    if recipe.max_tokens_per_batch is None and rows_per_update > len(splits["train"]):
         raise RecipeError(
             Problem(
                 "recipe",
