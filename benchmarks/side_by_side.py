@@ -23,6 +23,7 @@ SOONEST = [
     "head_init=fitted",
     "data.max_length=128",
     "data.truncation=head_tail",
+    "embeddings=freeze",
 ]
 ARMS = {
     "Trainer, defaults": ["benchmarks.arm_trainer"],

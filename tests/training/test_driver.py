@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import make_tiny_bert
-from tunewell.problems import InputError, RunError
+from tunewell.problems import InputError, ModelError, RunError
 from tunewell.recipe import Recipe
 from tunewell.records import Eval, Note
 from tunewell.training import driver
@@ -118,6 +118,33 @@ def test_a_run_is_evaluated_on_its_own_rows_and_on_others(
         driver.evaluate(moved)
     with pytest.raises(RunError, match="has no model yet"):
         driver.evaluate(tmp_path / "run")
+
+
+def test_a_model_from_elsewhere_is_evaluated_by_its_configuration(
+    tiny_recipe: Make, tmp_path: Path, tiny_model: Path, write_reviews: Callable[..., Path]
+) -> None:
+    list(driver.train(tiny_recipe(max_steps=2), tmp_path))
+    others = write_reviews("others.jsonl", count=30, seed=9)
+    known = driver.evaluate(tmp_path / "run", others)
+    moved = (tmp_path / "run" / "model").rename(tmp_path / "moved")
+    (moved / "tunewell.json").unlink()
+    assert driver.evaluate(moved, others).metrics == known.metrics
+    with pytest.raises(ModelError, match="has no classifier"):
+        driver.evaluate(tiny_model, others)
+
+
+def test_rows_of_one_class_alone_can_be_evaluated(
+    tiny_recipe: Make, tmp_path: Path, write_reviews: Callable[..., Path]
+) -> None:
+    list(driver.train(tiny_recipe(max_steps=2), tmp_path))
+    lines = write_reviews("others.jsonl", count=30, seed=9).read_text().splitlines(keepends=True)
+    good = tmp_path / "good.jsonl"
+    good.write_text("".join(line for line in lines if "good" in line.rpartition("label")[2]))
+    assert driver.evaluate(tmp_path / "run", good).rows == 15
+    good.write_text(good.read_text().splitlines(keepends=True)[0])
+    assert driver.evaluate(tmp_path / "run", good).rows == 1
+    with pytest.raises(InputError, match="one class|a classifier needs two"):
+        driver.check(tiny_recipe({"train": str(good), "labels": ["bad", "good"]}), tmp_path)
 
 
 def test_the_result_holds_its_card_and_settings(tiny_recipe: Make, tmp_path: Path) -> None:

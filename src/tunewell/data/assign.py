@@ -29,8 +29,11 @@ class Assigned:
     """Texts that stood in two splits, before leaked rows were dropped."""
 
 
-def assign(collected: Collected, labels: Labels, data: Data) -> Assigned:
-    """Return every row's fate. Raises `DataError` for leakage that blocks, and for a split that ends empty."""
+def assign(collected: Collected, labels: Labels, data: Data, *, for_training: bool = True) -> Assigned:
+    """Return every row's fate.
+
+    Raises `DataError` for leakage that blocks, for a split that ends empty, and for training rows of one class.
+    """
     lost: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for split, bad in collected.bad:
         lost[split][bad.reason].append(f"{bad.problem.file}:{bad.problem.line}")
@@ -40,7 +43,9 @@ def assign(collected: Collected, labels: Labels, data: Data) -> Assigned:
     for reason, rows in _unwanted(splits, shared, keys, data):
         lost[TRAIN][reason] = [e.place for e in splits[TRAIN] if e.row in rows]
         splits[TRAIN] = [e for e in splits[TRAIN] if e.row not in rows]
-    _refuse_empty(splits, labels, data)
+    _refuse_empty(splits, data)
+    if for_training:
+        _refuse_one_class(splits[TRAIN], labels)
     return Assigned(splits, lost, keys, shared)
 
 
@@ -115,16 +120,19 @@ def _leak_problem(other: str, pairs: list[Pair]) -> Problem:
     return Problem("data", what, field="data.leakage", fix=fix)
 
 
-def _refuse_empty(splits: Mapping[str, list[Example]], labels: Labels, data: Data) -> None:
+def _refuse_empty(splits: Mapping[str, list[Example]], data: Data) -> None:
     problems = []
     for name, examples in splits.items():
         if not examples:
             asked = getattr(data, name)
             why = f"{asked:g} of so few rows or groups" if isinstance(asked, float) else "all were left out"
             problems.append(Problem("data", f"no row is left in {name}: {why}", field=f"data.{name}"))
-    if not problems and labels.problem == "single_label" and len({str(e.target) for e in splits[TRAIN]}) < 2:
-        left = f"{len(splits[TRAIN]):,} training rows are left, all of one class"
-        fix = "keep more rows: see data.max_rows, leakage, skip_bad and validation"
-        problems.append(Problem("data", left, field="data.train", fix=fix))
     if problems:
         raise DataError(problems)
+
+
+def _refuse_one_class(examples: list[Example], labels: Labels) -> None:
+    if labels.problem == "single_label" and len({str(e.target) for e in examples}) < 2:
+        left = f"{len(examples):,} training rows are left, all of one class"
+        fix = "keep more rows: see data.max_rows, leakage, skip_bad and validation"
+        raise DataError(Problem("data", left, field="data.train", fix=fix))

@@ -32,12 +32,17 @@ class Labels:
 
 
 def read_labels(
-    rows: Sequence[RawRow], column: str, problem: str | None = None, names: Sequence[str] | None = None
+    rows: Sequence[RawRow],
+    column: str,
+    problem: str | None = None,
+    names: Sequence[str] | None = None,
+    *,
+    for_training: bool = True,
 ) -> Labels:
     """Understand the labels of `rows`; the classes are those of the training rows when `names` gives none.
 
     Raises `DataError` when the labels can't serve: one class only, scores where classes are asked for, a class
-    of its own for each row.
+    of its own for each row. Rows that are not `for_training` may have one class, or one score, alone.
     """
     training = [row for row in rows if row.split == TRAIN]
     notes: list[str] = []
@@ -46,13 +51,15 @@ def read_labels(
         notes.append(f"problem: {problem} ({why})")
     if problem == "regression":
         scores = [_score(row, column) for row in rows]
-        _refuse_constant(rows, scores, column)
+        if for_training:
+            _refuse_constant(rows, scores, column)
         return Labels(problem, [], scores, notes)
     if problem == "single_label":
         _refuse_scores(training, column)
         classes = Classes((row.label for row in training), names, column)
         indexes = [classes.class_of(row.label, row) for row in rows]
-        _refuse_poor_classes(rows, indexes, classes, column)
+        if for_training or names is None:
+            _refuse_poor_classes(rows, indexes, classes, column)
         return Labels(problem, classes.names, indexes, notes + classes.notes)
     separator = _separator(row.label for row in training)
     if separator:

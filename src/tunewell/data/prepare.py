@@ -43,18 +43,19 @@ class Dataset:
     hash: str
 
 
-def prepare(recipe: Recipe, base: Path) -> Dataset:
+def prepare(recipe: Recipe, base: Path, *, for_training: bool = True) -> Dataset:
     """Return the data set that `recipe.data` asks for; file names are relative to `base`, the recipe's folder.
 
-    Raises `DataError` with up to 20 problems at once. Nothing is written.
+    Rows that are not `for_training`, only evaluated, may all have one label. Raises `DataError` with up to 20
+    problems at once. Nothing is written.
     """
     data = recipe.data
     tables = _read_all(data, base)
     columns, guesses = _choose(tables, data)
     collected = collect(tables, columns, data.clean, ids_named=data.id is not None)
-    labels = _read_labels(collected, columns, recipe)
+    labels = _read_labels(collected, columns, recipe, for_training)
     _refuse_bad(collected.bad, data.skip_bad)
-    assigned = assign(collected, labels, data)
+    assigned = assign(collected, labels, data, for_training=for_training)
     ledger = account(tables, columns, collected, labels, assigned)
     notes = [*guesses, *ledger.notes, *absent_classes(ledger, data)]
     ledger = msgspec.structs.replace(ledger, notes=notes)
@@ -92,11 +93,13 @@ def _choose(tables: Mapping[str, list[Table]], data: Data) -> tuple[Columns, lis
         raise DataError([*error.problems, *(bad.problem for _, bad in unreadable)][:MOST_PROBLEMS]) from error
 
 
-def _read_labels(collected: Collected, columns: Columns, recipe: Recipe) -> Labels:
+def _read_labels(collected: Collected, columns: Columns, recipe: Recipe, for_training: bool) -> Labels:
     """Read the labels; rows with a bad one are added to `collected.bad`."""
     if not any(row.split == TRAIN for row in collected.rows):
         _refuse_bad(collected.bad, skip=False)
-    labels = read_labels(collected.rows, columns.label, recipe.problem, recipe.data.labels)
+    labels = read_labels(
+        collected.rows, columns.label, recipe.problem, recipe.data.labels, for_training=for_training
+    )
     found = zip(collected.rows, labels.targets, strict=True)
     collected.bad.extend((row.split, target) for row, target in found if isinstance(target, BadRow))
     return labels

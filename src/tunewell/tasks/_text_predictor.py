@@ -34,11 +34,9 @@ class TextPredictor:
         ).model
         self.model.to(device=device, dtype=dtype).eval()
         self.device = device
-        settings = folder / "tunewell.json"
-        known = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
-        config: Any = self.model.config
-        self.problem: str = known.get("problem") or _problem(config)
-        self.labels: list[str] = known.get("labels", [config.id2label[i] for i in range(config.num_labels)])
+        known = settings_of(folder, self.model.config)
+        self.problem: str = known["problem"]
+        self.labels: list[str] = known["labels"]
         self.clean: list[str] = known.get("clean", [])
         self.encoder = TextEncoder(
             self.tokenizer, known.get("max_length", 256), known.get("truncation", "head")
@@ -74,6 +72,21 @@ class TextPredictor:
             logits = self.model(**{key: tensor.to(self.device) for key, tensor in inputs.items()}).logits
             outputs[chosen] = logits.float().cpu().numpy()
         return outputs
+
+
+def settings_of(folder: Path, config: Any) -> dict[str, Any]:
+    """Return what `tunewell.json` in a model's folder says; without it, `problem` and `labels` as `config` has them.
+
+    Raises `ModelError` where the configuration is of no kind of problem that is known.
+    """
+    file = folder / "tunewell.json"
+    known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if "problem" not in known:
+        known["problem"] = _problem(config)
+    if "labels" not in known:
+        names = [str(config.id2label[i]) for i in range(config.num_labels)]
+        known["labels"] = [] if known["problem"] == "regression" else names
+    return known
 
 
 def _predictions(problem: str, labels: Sequence[str], outputs: np.ndarray) -> list[Prediction]:

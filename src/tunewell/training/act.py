@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -111,5 +112,7 @@ def _roll_back(action: Rollback, state: TrainState, plan: Plan, store: CommitSto
     )
     if action.learning_rate_factor != 1.0:
         detail += f"; learning rate × {action.learning_rate_factor:g} (was {rate:.3g})"
-    rewound = Rewound(step=left, to_step=commit.step, commit=commit.commit, reason="rollback")
+    rewound = Rewound(
+        time=time.time(), step=left, to_step=commit.step, commit=commit.commit, reason="rollback"
+    )
     return Outcome("applied", detail, rewound)

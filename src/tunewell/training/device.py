@@ -40,6 +40,9 @@ def choose(device: str, precision: str, num_threads: int | None) -> Compute:
     _set_threads(num_threads)
     _keep_freed_memory()
     chosen = _device(device)
+    if chosen.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
     if precision == "auto":
         precision = "bf16" if _multiplies_bf16(chosen) else ("fp16" if _needs_fp16(chosen) else "fp32")
     return Compute(chosen, precision)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import traceback
 from collections.abc import Iterator
@@ -11,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from transformers import AutoConfig
 
 from tunewell import monitors
 from tunewell.data.ledger import Ledger
 from tunewell.document import dump_recipe, load_recipe
 from tunewell.monitors import Watch
 from tunewell.policies import Judge
-from tunewell.problems import Problem, RunError
+from tunewell.problems import ModelError, Problem, RunError
 from tunewell.recipe import Recipe
 from tunewell.records import Ended, Eval, Record, Rewound, Started
 from tunewell.runs import checkpoints
@@ -28,6 +28,7 @@ from tunewell.runs.environment import difference, environment
 from tunewell.runs.folder import RunFolder
 from tunewell.runs.log import LogWriter
 from tunewell.tasks._load import model_folder
+from tunewell.tasks._text_predictor import settings_of
 from tunewell.training import checkpoint
 from tunewell.training.device import torch_facts
 from tunewell.training.evaluate import evaluate as evaluate_split
@@ -139,7 +140,7 @@ def evaluate(run_or_model: str | Path, data: str | Path | None = None) -> Eval:
     else:
         recipe, base = asked.model_copy(update={"model": str(folder), "revision": None}), recipe_file.parent
     as_it_is = {"batch_size": 1, "gradient_accumulation_steps": 1, "head_init": "default"}
-    prepared = prepare_run(recipe.model_copy(update=as_it_is), base)
+    prepared = prepare_run(recipe.model_copy(update=as_it_is), base, for_training=data is None)
     split = next(s for s in ("test", "validation", "train") if s in prepared.splits)
     weights = build_weights(prepared)
     began = time.perf_counter()
@@ -160,9 +161,17 @@ def evaluate(run_or_model: str | Path, data: str | Path | None = None) -> Eval:
 
 def _recipe_for(folder: Path, asked: Recipe | None, data: str) -> Recipe:
     """Return a recipe that evaluates the model in `folder` on the one file `data`, read as its training data was."""
-    known = json.loads((folder / "tunewell.json").read_text(encoding="utf-8"))
+    config = AutoConfig.from_pretrained(folder)
+    if not any("SequenceClassification" in name for name in config.architectures or []):
+        what = "this model has no classifier, so there is nothing to evaluate"
+        raise ModelError(Problem("model", what, str(folder), fix="train one with it: tunewell init DATA"))
+    known = settings_of(folder, config)
     columns = {"text", "text_pair", "label", "id", "clean", "max_length", "truncation"}
-    kept = asked.data.model_dump(include=columns) if asked else {"clean": known["clean"]}
+    kept = (
+        asked.data.model_dump(include=columns)
+        if asked
+        else {key: known[key] for key in ("clean", "max_length", "truncation") if key in known}
+    )
     section = {**kept, "train": data, "validation": None, "test": None, "labels": known["labels"] or None}
     return Recipe.model_validate({"model": str(folder), "problem": known["problem"], "data": section})
 

@@ -86,7 +86,7 @@ def _features(
     finally:
         hook.remove()
         model.train(training)
-    features = torch.cat([tensor.reshape(len(tensor), -1).double().cpu() for tensor in seen]).numpy()
+    features = torch.cat([tensor.reshape(len(tensor), -1).cpu().double() for tensor in seen]).numpy()
     return features[np.argsort(by_length, kind="stable")]
 
 

@@ -14,6 +14,7 @@ from tunewell.data.batches import BatchOrder
 from tunewell.data.cache import Encoded
 from tunewell.probes.gradients import GradientNorms
 from tunewell.probes.updates import UpdateProbe
+from tunewell.problems import Problem, RunError
 from tunewell.tasks._protocol import Batch, LossSum, Task
 from tunewell.training.device import Compute
 from tunewell.training.noise import seed_noise
@@ -42,7 +43,6 @@ class Update:
     layer_updates: dict[str, Tensor] | None
     seconds: float = 0.0
     data_seconds: float = 0.0
-    loss_scale: float | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,6 @@ def train_steps(state: TrainState, work: Work) -> Iterator[Update]:
             layer_updates=moved.by_layer(state.layers, state.layer_order) if moved else None,
             seconds=time.perf_counter() - began,
             data_seconds=collated - began,
-            loss_scale=state.scaler.get_scale() if state.scaler else None,
         )
 
 
@@ -136,8 +135,9 @@ def clip_and_step(state: TrainState) -> tuple[GradientNorms, Tensor]:
     if state.adjustments.max_grad_norm is not None:
         norms.clip(state.adjustments.max_grad_norm)
     if state.scaler:
-        for part in state.optimizers.parts:
-            state.scaler.step(part)
+        if finite:  # of all parts together: one that is well must not step while another is refused
+            for part in state.optimizers.parts:
+                state.scaler.step(part)
         state.scaler.update()
     else:
         state.optimizers.step(finite)
@@ -146,13 +146,14 @@ def clip_and_step(state: TrainState) -> tuple[GradientNorms, Tensor]:
 
 def next_rows(state: TrainState, work: Work) -> np.ndarray:
     """Return the rows of the next batch that still has any, moving the cursor past batches without."""
-    while True:
+    for _ in range(work.plan.batches_per_epoch + 1):
         rows = work.order.batch_at(state.adjustments.cursor)
         if state.adjustments.excluded_rows:
             rows = rows[~np.isin(work.encoded.rows[rows], state.adjustments.excluded_rows)]
         if len(rows):
             return rows
         state.adjustments.cursor += 1
+    raise RunError(Problem("data", "every training row is excluded", fix="begin a new run with other rows"))
 
 
 def split(rows: np.ndarray, work: Work) -> list[np.ndarray]:

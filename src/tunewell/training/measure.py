@@ -77,4 +77,6 @@ def _scalars(update: Update) -> list[Tensor]:
 
 
 def _fetch(scalars: list[Tensor]) -> list[float]:
-    return torch.stack([tensor.detach().double().reshape(()) for tensor in scalars]).tolist()
+    # fp32 on the device: MPS has no fp64
+    numbers: list[float] = torch.stack([tensor.detach().float().reshape(()) for tensor in scalars]).tolist()
+    return numbers

@@ -131,7 +131,7 @@ def _build(recipe: Recipe, groups: list[dict[str, Any]]) -> Optimizer:
         case "rmsprop":
             return torch.optim.RMSprop(groups, lr=rate, eps=eps, momentum=recipe.momentum, foreach=True)
         case "sgd":
-            return torch.optim.SGD(groups, lr=rate, momentum=recipe.momentum, fused=fused)
+            return torch.optim.SGD(groups, lr=rate, momentum=recipe.momentum, foreach=True)
         case "adafactor":
             return torch.optim.Adafactor(groups, lr=rate)
         case "lion":

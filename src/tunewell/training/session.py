@@ -66,7 +66,7 @@ class Session:
         self.saved_at: tuple[int, int] | None = None
         self.rollbacks = 0
         self.learning_rate = 0.0
-        self.began = time.perf_counter()
+        self.began = self.measured = time.perf_counter()
         self.best_metric = self.recipe.metric_for_best_model or self.work.task.main_metric
 
     def run(self) -> Iterator[Record]:
@@ -88,7 +88,8 @@ class Session:
         self.log.append(record)
         yield record
         findings = self.watch.observe(record)
-        for finding in findings:
+        for found in findings:
+            finding = msgspec.structs.replace(found, time=time.time())
             self.troubled |= finding.severity == "critical"
             self.log.append(finding)
             yield finding
@@ -103,9 +104,16 @@ class Session:
 
     def _measure(self) -> Iterator[Record]:
         updates, self.waiting = self.waiting, []
-        row_ids = self.work.encoded.rows
-        rollbacks = self.rollbacks
-        for update, (step, losses) in zip(updates, to_steps(updates, row_ids), strict=True):
+        if not updates:
+            return
+        row_ids, rollbacks = self.work.encoded.rows, self.rollbacks
+        measured = to_steps(updates, row_ids)
+        if (
+            self.work.compute.device.type != "cpu"
+        ):  # a step there only launches work: share the time until now
+            seconds = (time.perf_counter() - self.measured) / len(updates)
+            measured = [(msgspec.structs.replace(step, seconds=seconds), losses) for step, losses in measured]
+        for update, (step, losses) in zip(updates, measured, strict=True):
             if self.rollbacks != rollbacks:
                 return  # the updates after it were undone before anyone saw them
             self.history.note(self._epoch_of(update), row_ids[update.rows].tolist(), losses.tolist())
@@ -117,16 +125,20 @@ class Session:
 
     def _boundary(self) -> Iterator[Record]:
         """Do what is due between two steps: evaluate, commit, tell of commits that became durable."""
-        step = self.state.progress.step
-        due = self.plan.evaluates_at(step) and self.state.progress.evaluated_at != step
-        if (due or self.wishes.evaluate) and not self.interruption.came():
+        due = self._evaluation_is_due() or self.wishes.evaluate
+        if due and not self.interruption.came():
             yield from self._evaluate()
         if self.interruption.came():
             return
-        scheduled = self.plan.saves_at(step) and self.saved_at != self._position()
+        scheduled = self.plan.saves_at(self.state.progress.step) and self.saved_at != self._position()
         if due or self.wishes.save or scheduled:
-            yield from self._commit("evaluation" if due else "action" if self.wishes.save else "interval")
+            yield from self._commit("action" if self.wishes.save else "evaluation" if due else "interval")
         yield from self._tell_commits(self.checkpointer.finished())
+        self.measured = time.perf_counter()
+
+    def _evaluation_is_due(self) -> bool:
+        step = self.state.progress.step
+        return self.plan.evaluates_at(step) and self.state.progress.evaluated_at != step
 
     def _tell_commits(self, durable: list[Committed]) -> Iterator[Record]:
         waiting, self.durable = [*self.durable, *durable], []
@@ -141,8 +153,7 @@ class Session:
             yield from self.record(self._acted(proposal.action, proposal.by, proposal.reason, outcome))
             if outcome.rewound is not None:
                 yield from self.record(outcome.rewound)
-        if applied:
-            yield from self._commit("action")
+        self.wishes.save |= applied  # at the boundary, which comes before the next update
 
     def _acted(self, action: Action, by: str, reason: str, outcome: act.Outcome) -> Acted:
         step = outcome.rewound.step if outcome.rewound else self.state.progress.step
@@ -184,12 +195,15 @@ class Session:
             done = {split: self.evaluation(split) for split in splits if split in self.prepared.splits}
         except EvaluationInterruptedError:
             return
-        for split, (evaluation, seconds) in done.items():
-            yield from self._score(split, evaluation, seconds)
-        progress.evaluated_at = progress.step
+        train_loss = progress.loss_sum / progress.loss_count if progress.loss_count else None
+        progress.evaluated_at = progress.step  # before the scores are judged: what follows may be a rollback
         progress.loss_sum = progress.loss_count = 0.0
+        for split, (evaluation, seconds) in done.items():
+            yield from self._score(split, evaluation, seconds, train_loss)
 
-    def _score(self, split: str, evaluation: Evaluation, seconds: float) -> Iterator[Record]:
+    def _score(
+        self, split: str, evaluation: Evaluation, seconds: float, train_loss: float | None
+    ) -> Iterator[Record]:
         progress = self.state.progress
         value = evaluation.loss if self.best_metric == "loss" else evaluation.metrics[self.best_metric]
         best = split == "validation" and self._is_better(value)
@@ -205,7 +219,7 @@ class Session:
                 metrics=evaluation.metrics,
                 rows=len(evaluation.targets),
                 seconds=seconds,
-                train_loss=progress.loss_sum / progress.loss_count if progress.loss_count else None,
+                train_loss=train_loss,
                 best=best,
             )
         )
@@ -263,7 +277,7 @@ class Session:
         facts = {
             "reason": reason,
             "best_commit": progress.best_commit,
-            "healthy": not self.troubled,
+            "healthy": not self.troubled and self.watch.incident is None,
             "log_length": length,
             "log_digest": digest,
             "order_version": self.work.order.VERSION,
@@ -289,6 +303,8 @@ class Session:
         self.saved_at = self._position()
 
     def _facts(self) -> Facts:
+        # Waited for: what a policy can choose must not hang on how fast the disk is.
+        self.durable += self.checkpointer.finished(wait=True)
         stage = self.plan.stage_at(self.state.progress.step)
         return Facts(
             step=self.state.progress.step,
@@ -303,6 +319,7 @@ class Session:
     # The end.
 
     def _finish(self) -> Iterator[Record]:
+        yield from self._measure()
         if self.interruption.came():
             yield from self._commit("signal")
             yield from self._tell_commits(self.checkpointer.finished(wait=True))

@@ -44,15 +44,15 @@ class Prepared:
     work: Work
 
 
-def prepare_run(recipe: Recipe, base: Path) -> Prepared:
+def prepare_run(recipe: Recipe, base: Path, *, for_training: bool = True) -> Prepared:
     """Read and check the data, encode it and plan the training; raises an `InputError` for whatever can't be used.
 
-    Relative paths of the recipe start at `base`.
+    Relative paths of the recipe start at `base`; see `prepare` for `for_training`.
     """
     recipe = absolute_paths(recipe, base)
     plugins.load("policies", recipe.policy)
     compute = device.choose(recipe.device, recipe.precision, recipe.num_threads)
-    dataset = prepare(recipe, base)
+    dataset = prepare(recipe, base, for_training=for_training)
     task: Task = plugins.load("tasks", recipe.task)(recipe, dataset, compute.device.type)
     _check_metric(recipe, task)
     monitors.from_recipe(recipe, task.main_metric)

@@ -66,8 +66,8 @@ class TrainState:
         sparse = self._sparse_table()
         self.optimizers = Optimizers(self.recipe, self.trainable, self.layers, stage.learning_rate, sparse)
         if self.recipe.ema_decay is not None:
-            kept = self.average or {}
-            self.average = {n: kept.get(n, p.detach().clone()) for n, p in self.trainable.items()}
+            begun = {n: p.detach().clone() for n, p in self.trainable.items()}
+            self.average = {**begun, **(self.average or {})}  # what an earlier stage averaged stays as it is
         self.progress.stage = stage.index
 
     @torch.no_grad()
@@ -77,7 +77,8 @@ class TrainState:
             return
         # The first updates weigh more, or the average would stay near the untrained head for 1/(1-decay) of them.
         decay = min(self.recipe.ema_decay, (1 + self.progress.step) / (10 + self.progress.step))
-        torch._foreach_lerp_(list(self.average.values()), list(self.trainable.values()), 1 - decay)
+        moving = [self.average[name] for name in self.trainable]
+        torch._foreach_lerp_(moving, list(self.trainable.values()), 1 - decay)
 
     def pack(self) -> tuple[Tensors, dict[str, Any]]:
         """Return copies of all tensors, and all else as JSON-able facts."""
@@ -103,13 +104,17 @@ class TrainState:
         """Take back what `pack` returned; a rollback keeps the adjustments of the present."""
         self.weights.load(tensors["model"])
         self.progress = Progress(**facts["progress"])
-        self.average = {n: t.clone() for n, t in tensors["average"].items()} if "average" in tensors else None
+        averaged = tensors.get("average")
+        self.average = None if averaged is None else {n: self._placed(n, t) for n, t in averaged.items()}
         self.enter(stage)
         self.optimizers.unpack(tensors["optimizer"])
         if not keep_adjustments:
             self.adjustments = Adjustments(**facts["adjustments"])
         if self.scaler is not None and "scaler" in facts:
             self.scaler.load_state_dict(facts["scaler"])
+
+    def _placed(self, name: str, tensor: Tensor) -> Tensor:
+        return tensor.to(self.weights.masters[name].device, copy=True)
 
     def is_finite(self) -> bool:
         """Tell whether every trainable weight is finite; what is not is never committed."""
