@@ -129,7 +129,7 @@ def test_a_model_from_elsewhere_is_evaluated_by_its_configuration(
     moved = (tmp_path / "run" / "model").rename(tmp_path / "moved")
     (moved / "tunewell.json").unlink()
     assert driver.evaluate(moved, others).metrics == known.metrics
-    with pytest.raises(ModelError, match="has no classifier"):
+    with pytest.raises(ModelError, match="no text classifier"):
         driver.evaluate(tiny_model, others)
 
 
@@ -143,7 +143,7 @@ def test_rows_of_one_class_alone_can_be_evaluated(
     assert driver.evaluate(tmp_path / "run", good).rows == 15
     good.write_text(good.read_text().splitlines(keepends=True)[0])
     assert driver.evaluate(tmp_path / "run", good).rows == 1
-    with pytest.raises(InputError, match="one class|a classifier needs two"):
+    with pytest.raises(InputError, match="a classifier needs two"):
         driver.check(tiny_recipe({"train": str(good), "labels": ["bad", "good"]}), tmp_path)
 
 

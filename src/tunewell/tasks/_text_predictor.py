@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from tunewell.data.cleaning import clean
 from tunewell.models.load import load_model, load_tokenizer
@@ -27,6 +27,7 @@ class TextPredictor:
     """
 
     def __init__(self, folder: Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
+        known = settings_of(folder)
         source = Source(str(folder), str(folder))
         self.tokenizer = load_tokenizer(source)
         self.model = load_model(
@@ -34,7 +35,6 @@ class TextPredictor:
         ).model
         self.model.to(device=device, dtype=dtype).eval()
         self.device = device
-        known = settings_of(folder, self.model.config)
         self.problem: str = known["problem"]
         self.labels: list[str] = known["labels"]
         self.clean: list[str] = known.get("clean", [])
@@ -74,19 +74,22 @@ class TextPredictor:
         return outputs
 
 
-def settings_of(folder: Path, config: Any) -> dict[str, Any]:
-    """Return what `tunewell.json` in a model's folder says; without it, `problem` and `labels` as `config` has them.
+def settings_of(folder: Path) -> dict[str, Any]:
+    """Return what `tunewell.json` in a classifier's folder says; `problem` and `labels` without it by its config.
 
-    Raises `ModelError` where the configuration is of no kind of problem that is known.
+    Raises `ModelError` where the configuration is that of no classifier.
     """
     file = folder / "tunewell.json"
-    known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    if "problem" not in known:
-        known["problem"] = _problem(config)
-    if "labels" not in known:
-        names = [str(config.id2label[i]) for i in range(config.num_labels)]
-        known["labels"] = [] if known["problem"] == "regression" else names
-    return known
+    if file.is_file():
+        known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return known
+    config: Any = AutoConfig.from_pretrained(folder)
+    if not any("SequenceClassification" in name for name in config.architectures or []):
+        fix = "train one with it: tunewell init DATA"
+        raise ModelError(Problem("model", "this model holds no text classifier", str(folder), fix=fix))
+    problem = _problem(config)
+    names = [str(config.id2label[i]) for i in range(config.num_labels)]
+    return {"problem": problem, "labels": [] if problem == "regression" else names}
 
 
 def _predictions(problem: str, labels: Sequence[str], outputs: np.ndarray) -> list[Prediction]:

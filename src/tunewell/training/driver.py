@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from transformers import AutoConfig
 
 from tunewell import monitors
 from tunewell.data.ledger import Ledger
 from tunewell.document import dump_recipe, load_recipe
 from tunewell.monitors import Watch
 from tunewell.policies import Judge
-from tunewell.problems import ModelError, Problem, RunError
+from tunewell.problems import Problem, RunError
 from tunewell.recipe import Recipe
 from tunewell.records import Ended, Eval, Record, Rewound, Started
 from tunewell.runs import checkpoints
@@ -161,17 +160,12 @@ def evaluate(run_or_model: str | Path, data: str | Path | None = None) -> Eval:
 
 def _recipe_for(folder: Path, asked: Recipe | None, data: str) -> Recipe:
     """Return a recipe that evaluates the model in `folder` on the one file `data`, read as its training data was."""
-    config = AutoConfig.from_pretrained(folder)
-    if not any("SequenceClassification" in name for name in config.architectures or []):
-        what = "this model has no classifier, so there is nothing to evaluate"
-        raise ModelError(Problem("model", what, str(folder), fix="train one with it: tunewell init DATA"))
-    known = settings_of(folder, config)
+    known = settings_of(folder)
     columns = {"text", "text_pair", "label", "id", "clean", "max_length", "truncation"}
-    kept = (
-        asked.data.model_dump(include=columns)
-        if asked
-        else {key: known[key] for key in ("clean", "max_length", "truncation") if key in known}
-    )
+    if asked is not None:
+        kept = asked.data.model_dump(include=columns)
+    else:
+        kept = {key: known[key] for key in ("clean", "max_length", "truncation") if key in known}
     section = {**kept, "train": data, "validation": None, "test": None, "labels": known["labels"] or None}
     return Recipe.model_validate({"model": str(folder), "problem": known["problem"], "data": section})
 
