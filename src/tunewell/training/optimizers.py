@@ -152,7 +152,7 @@ def _lion(groups: list[dict[str, Any]], rate: float, betas: tuple[float, float])
                 "recipe",
                 "optimizer `lion` needs a package that is not installed",
                 field="optimizer",
-                fix='pip install "tunewell[optimizers]"',
+                fix="in tunewell's clone: pip install '.[optimizers]'",
             )
         ) from error
     lion: Optimizer = Lion(groups, lr=rate, betas=betas, weight_decouple=True)
