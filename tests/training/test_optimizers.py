@@ -126,5 +126,5 @@ def test_a_package_that_is_missing_is_named(
     tiny_recipe: Make, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
-    with pytest.raises(RecipeError, match=r"tunewell\[optimizers\]"):
+    with pytest.raises(RecipeError, match=r"\.\[optimizers\]"):
         begin(tiny_recipe(optimizer="lion"))

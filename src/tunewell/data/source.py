@@ -111,7 +111,7 @@ def find(name: str, base: Path) -> list[Source]:
     """
     path = base / Path(name).expanduser()
     if path.is_file():
-        return [Source(name, str(path))]
+        return [Source(_shown(name), str(path))]
     if path.is_dir():
         inside = sorted(p.name for p in path.iterdir() if p.is_file())[:5]
         fix = f"name its files, such as {name.rstrip('/')}/*{Path(inside[0]).suffix}" if inside else ""
@@ -119,7 +119,9 @@ def find(name: str, base: Path) -> list[Source]:
     if glob.has_magic(name):
         found = [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]
         shown = [
-            (p, str(p) if Path(name).is_absolute() else _relative(p, base)) for p in found if p.is_file()
+            (p, _shown(str(p)) if Path(name).is_absolute() else _relative(p, base))
+            for p in found
+            if p.is_file()
         ]
         if shown:
             return [Source(short, str(p)) for p, short in shown]
@@ -142,6 +144,11 @@ def _open(path: Path) -> BinaryIO:
     if suffix == ".xz":
         return cast(BinaryIO, lzma.open(path))
     return path.open("rb")
+
+
+def _shown(name: str) -> str:
+    """Return how a file is named to people: as they gave it, but short where it lies below the current folder."""
+    return _relative(Path(name), Path.cwd()) if Path(name).is_absolute() else name
 
 
 def _relative(path: Path, base: Path) -> str:
