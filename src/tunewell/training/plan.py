@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 from tunewell import schedules
@@ -84,18 +83,9 @@ def make_plan(recipe: Recipe, order: BatchOrder) -> Plan:
             )
         )
         first = last
-    return Plan(stages, order.num_batches(0), recipe.eval_steps, recipe.save_steps, _epoch_ends(order, first))
-
-
-def _epoch_ends(order: BatchOrder, total_steps: int) -> frozenset[int]:
-    ends: set[int] = set()
-    step = 0
-    for epoch in itertools.count():
-        step += order.num_batches(epoch)
-        if step > total_steps:
-            return frozenset(ends)
-        ends.add(step)
-    raise AssertionError("unreachable: count() never ends")
+    each = order.num_batches()  # the same in every epoch
+    ends = frozenset(range(each, first + 1, each))
+    return Plan(stages, each, recipe.eval_steps, recipe.save_steps, ends)
 
 
 def _warmup(recipe: Recipe, stage: Stage, length: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,8 @@ def write(session: Session, ended: Ended) -> Iterator[Record]:
     weights = session.state.weights.full(session.state.average)
     settings = json.dumps(session.work.task.settings(), ensure_ascii=False, indent=2)
     session.log.flush()
-    card = model_card(_facts(session, split, outcome), why([*logs.read(session.folder.log), ended]))
+    records = list(logs.read(session.folder.log))
+    card = model_card(_facts(session, records, split, outcome), why([*records, ended]))
     export(session.state.model, weights, session.work.task.tokenizer, card, session.folder.model, settings)
 
 
@@ -75,9 +76,10 @@ def _scored(session: Session, split: str, outcome: Outcome, seconds: float) -> E
     )
 
 
-def _facts(session: Session, split: str | None, outcome: Outcome | None) -> CardFacts:
+def _facts(
+    session: Session, records: Sequence[Record], split: str | None, outcome: Outcome | None
+) -> CardFacts:
     prepared, task = session.prepared, session.work.task
-    records = list(logs.read(session.folder.log))
     before = next((r for r in records if isinstance(r, Eval) and r.step == 0 and r.split == split), None)
     recipe = prepared.recipe
     return CardFacts(

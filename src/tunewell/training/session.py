@@ -108,9 +108,8 @@ class Session:
             return
         row_ids, rollbacks = self.work.encoded.rows, self.rollbacks
         measured = to_steps(updates, row_ids)
-        if (
-            self.work.compute.device.type != "cpu"
-        ):  # a step there only launches work: share the time until now
+        if self.work.compute.device.type != "cpu":
+            # A step there only launches work: the updates share the time until now.
             seconds = (time.perf_counter() - self.measured) / len(updates)
             measured = [(msgspec.structs.replace(step, seconds=seconds), losses) for step, losses in measured]
         for update, (step, losses) in zip(updates, measured, strict=True):
