@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ import msgspec
 
 from tunewell.problems import Problem, RunError
 from tunewell.records import Note, Record, Started, decode, encode
-from tunewell.runs.disk import in_words, sync_folder
+from tunewell.runs.disk import in_words, sync_file, sync_folder, write_durably
+from tunewell.runs.salvage import Salvaged, salvage_lines
 
 _FLUSH_BYTES = 1 << 16
 _FLUSH_SECONDS = 0.1  # a live view sees a step this long after it at most, if steps go on
@@ -25,14 +27,24 @@ EMPTY_DIGEST = hashlib.sha256().hexdigest()
 
 
 class LogWriter:
-    """Appends records to a log that this process alone writes; for one thread.
+    """Appends records to a log that this process alone writes.
 
-    `append` gathers lines in memory and hands them to the kernel every 64 KiB or 0.1 s. Records that a full
+    `append`, `flush` and `position` may be called from any thread, `sync` and `close` from the one that owns the
+    log. `append` gathers lines in memory and hands them to the kernel every 64 KiB or 0.1 s. Records that a full
     disk refused stay in memory and are written by the next flush that can.
+
+    After an fsync that failed the kernel may have dropped what it could not write, and tells the next fsync that
+    all is well. So the next `sync` doesn't ask again: it reads the file back, compares it with the digest of all
+    that was handed over, and writes it whole to a new file. That needs no second copy in memory, and a disk that
+    was full for a while costs nothing.
     """
 
     trimmed: Path | None = None
     """File to which `resume` moved records later than the commit; None: there were none."""
+    damaged: Path | None = None
+    """The damaged log as `salvage` found it; None: there was none."""
+    salvaged: Salvaged = Salvaged()
+    """What `salvage` kept and lost; as text a clause for people."""
 
     def __init__(self, path: Path) -> None:
         """Begin the log of a new run; raises `RunError` where one with records exists or can't be made."""
@@ -64,7 +76,7 @@ class LogWriter:
                 raise RunError(Problem("run", f"the log {what}", str(path), fix=fix))
             trimmed = None
             if os.fstat(file.fileno()).st_size > length:
-                trimmed = _free_name(path)
+                trimmed = _free_name(path, "trimmed")
                 with trimmed.open("xb") as kept:
                     shutil.copyfileobj(file, kept, _CHUNK)
                     kept.flush()
@@ -77,6 +89,26 @@ class LogWriter:
         writer.trimmed = trimmed
         return writer
 
+    @classmethod
+    def salvage(cls, path: Path, length: int) -> Self:
+        """Go on after what can still be read of the first `length` bytes of a damaged, short or missing log.
+
+        The file as it was is kept as ``log.damaged-<n>.jsonl``; `damaged` and `salvaged` tell of it. Raises `RunError`
+        when the disk refuses; the log is then as it was.
+        """
+        damaged, found = None, Salvaged(missing=length)
+        with in_words("mend the log", path):
+            if path.exists():
+                found = salvage_lines(path, length)
+                damaged = _free_name(path, "damaged")
+                _keep(path, damaged)
+            content = b"".join(found.kept)
+            write_durably(path, content)
+        writer = cls.__new__(cls)
+        writer._begin(path, len(content), hashlib.sha256(content))
+        writer.damaged, writer.salvaged = damaged, found
+        return writer
+
     def _begin(self, path: Path, length: int, running: hashlib._Hash) -> None:
         self.path = path
         self._length = length
@@ -85,6 +117,8 @@ class LogWriter:
         self._line_bytes = 0
         self._unwritten = b""
         self._flushed = time.monotonic()
+        self._lock = threading.Lock()
+        self._doubtful = False  # an fsync failed: what the kernel holds may be lost
         with in_words("open the log", path):
             self._file = path.open("ab", buffering=0)
             sync_folder(path.parent)
@@ -92,13 +126,51 @@ class LogWriter:
     def append(self, record: Record) -> None:
         """Add one record, as it is; its `time` is the caller's to set."""
         line = encode(record)
-        self._lines.append(line)
-        self._line_bytes += len(line)
-        if self._line_bytes >= _FLUSH_BYTES or time.monotonic() - self._flushed >= _FLUSH_SECONDS:
-            self.flush()
+        with self._lock:
+            self._lines.append(line)
+            self._line_bytes += len(line)
+            if self._line_bytes >= _FLUSH_BYTES or time.monotonic() - self._flushed >= _FLUSH_SECONDS:
+                self._flush()
 
     def flush(self) -> None:
         """Hand all records to the kernel: they survive this process, not yet a power failure."""
+        with self._lock:
+            self._flush()
+
+    def sync(self) -> tuple[int, str]:
+        """Force all records down to the disk, and return the `position` that survives a power failure.
+
+        Raises `RunError` when the disk fails. What another thread appends meanwhile is not waited for.
+        """
+        with self._lock:
+            self._flush()
+            position = self._length, self._hash.hexdigest()
+            if self._doubtful:
+                self._rewrite()
+                return position
+        try:
+            with in_words("write the log", self.path):
+                os.fsync(self._file.fileno())  # not under the lock: a disk may take its time
+        except RunError:
+            self._doubtful = True
+            raise
+        return position
+
+    def position(self) -> tuple[int, str]:
+        """Return the log's length in bytes and their SHA-256 in hexadecimal; flushes first."""
+        with self._lock:
+            self._flush()
+            return self._length, self._hash.hexdigest()
+
+    def close(self) -> None:
+        """Write what is left and close, even if that fails; harmless when repeated."""
+        if not self._file.closed:
+            try:
+                self.flush()
+            finally:
+                self._file.close()
+
+    def _flush(self) -> None:
         self._flushed = time.monotonic()
         if self._lines:
             added = b"".join(self._lines)
@@ -112,22 +184,22 @@ class LogWriter:
                 written = self._file.write(self._unwritten)
                 self._unwritten = self._unwritten[written:]
 
-    def sync(self) -> None:
-        """Force all records down to the disk; they survive a power failure."""
-        self.flush()
-        with in_words("write the log", self.path):
-            os.fsync(self._file.fileno())
-
-    def position(self) -> tuple[int, str]:
-        """Return the log's length in bytes and their SHA-256 in hexadecimal; flushes first."""
-        self.flush()
-        return self._length, self._hash.hexdigest()
-
-    def close(self) -> None:
-        """Write what is left and close; harmless when repeated."""
-        if not self._file.closed:
-            self.flush()
-            self._file.close()
+    def _rewrite(self) -> None:
+        with in_words("write the log again", self.path):
+            content = self.path.read_bytes()
+            if hashlib.sha256(content).digest() != self._hash.digest():
+                fix = f"go on from the newest checkpoint: tunewell resume {self.path.parent.name}"
+                raise RunError(
+                    Problem(
+                        "disk", "the disk lost a part of the log after it failed", str(self.path), fix=fix
+                    )
+                )
+            try:
+                write_durably(self.path, content)
+            finally:  # the name may be the new file's already
+                self._file.close()
+                self._file = self.path.open("ab", buffering=0)
+        self._doubtful = False
 
 
 def read(path: Path) -> Iterator[Record]:
@@ -159,8 +231,18 @@ def _records(path: Path) -> Iterator[Record]:
             yield record
 
 
-def _free_name(log: Path) -> Path:
+def _free_name(log: Path, what: str) -> Path:
     number = 1
-    while (name := log.with_name(f"{log.stem}.trimmed-{number}{log.suffix}")).exists():
+    while (name := log.with_name(f"{log.stem}.{what}-{number}{log.suffix}")).exists():
         number += 1
     return name
+
+
+def _keep(path: Path, copy: Path) -> None:
+    """Give the file at `path` a second name: a copy that needs no reading, where the file system can."""
+    try:
+        os.link(path, copy)
+    except OSError:
+        shutil.copyfile(path, copy)
+        sync_file(copy)
+    sync_folder(path.parent)
