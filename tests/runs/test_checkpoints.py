@@ -3,6 +3,7 @@ import json
 import multiprocessing
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,9 @@ from tunewell.runs.checkpoints import (
     clear_temporary,
     commits,
     newest_valid,
+    pin,
     prune,
+    unpin,
     verify,
     write_commit,
 )
@@ -28,10 +31,10 @@ def fill(folder):
     (folder / "deep" / "rows.bin").write_bytes(b"")
 
 
-def save(root, number, *, healthy=True, pinned=False):
-    commit = write_commit(root, number, number * 100, fill, {"healthy": healthy})
+def save(root, number, *, healthy=True, pinned=False, reason="interval"):
+    commit = write_commit(root, number, number * 100, fill, {"healthy": healthy, "reason": reason})
     if pinned:
-        (commit.folder / checkpoints.PINNED).touch()
+        pin(commit)
     return commit
 
 
@@ -140,8 +143,8 @@ def test_every_fsync_that_fails_fails_the_save_and_no_other(tmp_path, monkeypatc
                 save(root, 2)
         commit, said = newest_valid(root)
         assert said == []
-        # After the rename the commit is whole; only whether its name outlives a power failure is not known.
-        assert commit.commit == (2 if failing == calls - 1 else 1)
+        assert commit.commit == 1
+        assert os.listdir(root) == ["0001-step-100"]
         assert not [name for name in os.listdir(root) if name.startswith(".")]
     assert {path: content for path, content in snapshot(tmp_path).items() if path in before} == before
 
@@ -271,6 +274,102 @@ def test_a_deletion_cut_short_never_looks_like_a_commit(tmp_path, monkeypatch):
     assert newest_valid(tmp_path) == (commits(tmp_path)[0], [])
     assert numbers(tmp_path) == [2]
     assert clear_temporary(tmp_path) == [".deleting-0001-step-100"]
+
+
+def test_a_pin_stays_and_goes_and_is_no_damage(tmp_path):
+    commit = save(tmp_path, 1)
+    for _ in range(2):
+        pin(commit)
+        assert commits(tmp_path)[0].pinned
+    assert verify(commit) == []
+    assert newest_valid(tmp_path) == (commit, [])
+    for _ in range(2):
+        unpin(commit)
+        assert not commits(tmp_path)[0].pinned
+
+
+def test_a_pin_on_what_was_deleted_is_refused_in_words(tmp_path):
+    old = save(tmp_path, 1)
+    save(tmp_path, 2)
+    prune(tmp_path, keep=set(), limit=1)
+    for change in (pin, unpin):
+        with pytest.raises(RunError, match="0001-step-100 was removed or moved"):
+            change(old)
+
+
+def test_a_pin_that_comes_while_pruning_is_heeded(tmp_path, monkeypatch):
+    for number in (1, 2, 3):
+        save(tmp_path, number)
+    real = Path.rename
+
+    def pinned_first(folder, target):
+        if folder.name == "0001-step-100":
+            pin(commits(tmp_path)[0])  # after `prune` has looked
+        return real(folder, target)
+
+    monkeypatch.setattr(Path, "rename", pinned_first)
+    assert prune(tmp_path, keep=set(), limit=1) == ["0002-step-200"]
+    assert [(commit.commit, commit.pinned) for commit in commits(tmp_path)] == [(1, True), (3, False)]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+@pytest.mark.parametrize("interrupted", [{1}, {2, 3}, {4}, {1, 2, 3, 4, 5}])
+def test_an_interrupted_run_keeps_what_its_undisturbed_twin_keeps(tmp_path, limit, interrupted):
+    number = 0
+    for step in range(6):
+        healthy = step != 4
+        save(tmp_path / "twin", step, healthy=healthy)
+        prune(tmp_path / "twin", keep={0}, limit=limit)
+        write_commit(tmp_path / "run", number, step * 100, fill, {"healthy": healthy, "reason": "interval"})
+        prune(tmp_path / "run", keep={0}, limit=limit)
+        number += 1
+        if step in interrupted:
+            passing = write_commit(
+                tmp_path / "run", number, step * 100 + 50, fill, {"healthy": True, "reason": "signal"}
+            )
+            number += 1
+            assert passing.passing
+            assert not passing.healthy
+            prune(tmp_path / "run", keep={0, passing.commit}, limit=limit)
+            assert newest_valid(tmp_path / "run") == (passing, [])
+        kept = [commit.step for commit in commits(tmp_path / "run") if not commit.passing]
+        assert kept == [commit.step for commit in commits(tmp_path / "twin")]
+    passing_left = [commit.step for commit in commits(tmp_path / "run") if commit.passing]
+    assert passing_left == ([550] if 5 in interrupted else [])
+
+
+def test_a_passing_commit_stays_while_pinned_or_kept(tmp_path):
+    for number in (1, 2, 3):
+        save(tmp_path, number, reason="signal", pinned=number == 1)
+    save(tmp_path, 4)
+    assert prune(tmp_path, keep={2}, limit=9) == ["0003-step-300"]
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_removed_run_does_not_come_back_as_a_ruin(tmp_path, moved):
+    root = tmp_path / "run" / "checkpoints"
+    root.mkdir(parents=True)
+    save(root, 1)
+    if moved:
+        (tmp_path / "run").rename(tmp_path / "elsewhere")
+    else:
+        checkpoints.shutil.rmtree(tmp_path / "run")
+    with pytest.raises(RunError, match="the folder run was removed or moved"):
+        save(root, 2)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_removed_in_the_middle_of_a_save(tmp_path):
+    root = tmp_path / "run" / "checkpoints"
+    root.mkdir(parents=True)
+
+    def removed(folder):
+        fill(folder)
+        checkpoints.shutil.rmtree(tmp_path / "run")
+
+    with pytest.raises(RunError, match="the folder run was removed or moved"):
+        write_commit(root, 1, 1, removed, {})
+    assert not (tmp_path / "run").exists()
 
 
 def test_facts_that_are_not_json_are_a_programming_error(tmp_path):

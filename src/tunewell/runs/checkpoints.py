@@ -10,8 +10,8 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,13 @@ class Commit(msgspec.Struct, frozen=True):
 
     @property
     def healthy(self) -> bool:
-        """Whether no fault was open when it was made (fact ``healthy``)."""
-        return self.facts.get("healthy") is True
+        """Whether no fault was open when it was made (fact ``healthy``): a place to roll back to."""
+        return self.facts.get("healthy") is True and not self.passing
+
+    @property
+    def passing(self) -> bool:
+        """Whether it was made for an interruption alone: an undisturbed run would not have it, nor keep it."""
+        return self.facts.get("reason") == "signal"
 
     @property
     def pinned(self) -> bool:
@@ -83,13 +88,13 @@ def write_commit(
 
     `write_files` is given an empty folder to fill; `facts` must be JSON with finite numbers: ``reason``,
     ``healthy``, ``log_length`` and ``log_digest`` are known names. Raises `DiskFullError` or another `RunError` when
-    the disk fails or the number is used; then, as after any exception of `write_files`, nothing remains of it
-    and all earlier commits are as they were.
+    the disk fails, the number is used or the run's folder is gone; then, as after any exception of
+    `write_files`, nothing remains of it and all earlier commits are as they were.
     """
     name = f"{commit:04d}-step-{step}"
     folder, temporary = root / name, root / f"{_WRITING}{name}"
-    with in_words(f"save checkpoint {name}", root), ExitStack() as undo:
-        root.mkdir(parents=True, exist_ok=True)
+    with in_words(f"save checkpoint {name}", root), _unless_removed(root.parent), ExitStack() as undo:
+        root.mkdir(exist_ok=True)  # not its parents: a run that was removed must not come back as a ruin
         if any(number == commit for number, _, _ in _named(root)):
             raise RunError(Problem("run", f"checkpoint {commit} is there already", str(root)))
         shutil.rmtree(temporary, ignore_errors=True)  # left by a process that died here
@@ -103,8 +108,9 @@ def write_commit(
         for inner in (temporary, *(path for path in temporary.rglob("*") if path.is_dir())):
             sync_folder(inner)
         temporary.rename(folder)
-        undo.pop_all()
+        undo.callback(folder.rename, temporary)  # undone first: a name that may not last is no commit
         sync_folder(root)
+        undo.pop_all()
     return Commit(folder, commit, step, files, manifest.facts)
 
 
@@ -149,25 +155,51 @@ def newest_valid(root: Path) -> tuple[Commit | None, list[str]]:
     return None, said
 
 
+def pin(commit: Commit) -> None:
+    """Keep `commit` from being pruned, durably; harmless when repeated, and while the run trains."""
+    with in_words(f"pin checkpoint {commit.folder.name}", commit.folder), _unless_removed(commit.folder):
+        (commit.folder / PINNED).touch()
+        sync_folder(commit.folder)
+
+
+def unpin(commit: Commit) -> None:
+    """Let `commit` be pruned again; harmless when it is not pinned."""
+    with in_words(f"unpin checkpoint {commit.folder.name}", commit.folder), _unless_removed(commit.folder):
+        (commit.folder / PINNED).unlink(missing_ok=True)
+        sync_folder(commit.folder)
+
+
 def prune(root: Path, keep: Collection[int], limit: int) -> list[str]:
     """Delete the oldest commits until `limit` are left, and return the names of those deleted.
 
     Never deleted: the newest, the newest healthy one, those numbered in `keep` (such as the best) and pinned
-    ones; pinned ones don't count towards `limit`.
+    ones; pinned ones don't count towards `limit`. Passing ones don't either, and go as soon as there is a newer
+    one: a run that was interrupted keeps what its undisturbed twin keeps.
     """
     present = commits(root)
-    unpinned = [commit for commit in present if not commit.pinned]
-    healthy = [commit for commit in present if commit.healthy]
-    protected = {*keep, *(commit.commit for commit in present[-1:] + healthy[-1:])}
-    deletable = [commit.folder for commit in unpinned if commit.commit not in protected]
-    deleted = deletable[: max(0, len(unpinned) - limit)]
+    lasting = [commit for commit in present if not commit.passing]
+    healthy = [commit for commit in lasting if commit.healthy]
+    newest = [*present[-1:], *lasting[-1:], *healthy[-1:]]
+    protected = {*keep, *(commit.commit for commit in newest)}
+    unpinned = [commit for commit in lasting if not commit.pinned]
+    deletable = [commit for commit in unpinned if commit.commit not in protected]
+    passing = [c for c in present if c.passing and not c.pinned and c.commit not in protected]
+    doomed = [*passing, *deletable[: max(0, len(unpinned) - limit)]]
     with in_words("delete old checkpoints", root):
-        for folder in deleted:
-            # Renamed first: a half-deleted folder must never look like a commit.
-            doomed = folder.with_name(f"{_DELETING}{folder.name}")
-            folder.rename(doomed)
-            shutil.rmtree(doomed)
-    return [folder.name for folder in deleted]
+        deleted = [commit.folder.name for commit in doomed if _delete(commit.folder)]
+    return sorted(deleted)
+
+
+def _delete(folder: Path) -> bool:
+    """Delete a commit and return True; not one that was pinned a moment ago."""
+    # Renamed first: a half-deleted folder must never look like a commit.
+    doomed = folder.with_name(f"{_DELETING}{folder.name}")
+    folder.rename(doomed)
+    if (doomed / PINNED).exists():
+        doomed.rename(folder)
+        return False
+    shutil.rmtree(doomed)
+    return True
 
 
 def clear_temporary(root: Path) -> list[str]:
@@ -177,6 +209,19 @@ def clear_temporary(root: Path) -> list[str]:
         for path in left:
             shutil.rmtree(path)
     return [path.name for path in left]
+
+
+@contextmanager
+def _unless_removed(folder: Path) -> Iterator[None]:
+    """Say it when something is missing because `folder` is: removed or moved by somebody."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if folder.is_dir():
+            raise
+        fix = "bring it back under this name, then go on with `tunewell resume`"
+        message = f"the folder {folder.name} was removed or moved"
+        raise RunError(Problem("run", message, str(folder), fix=fix)) from error
 
 
 def _seal(manifest: _Manifest) -> bytes:
