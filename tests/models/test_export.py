@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,8 @@ from conftest import tiny_tokenizer
 from tunewell.models.export import export
 from tunewell.models.load import load_model
 from tunewell.models.source import find
+from tunewell.runs import sums
+from tunewell.runs.disk import DiskFullError
 
 
 @pytest.fixture
@@ -44,3 +49,51 @@ def test_an_older_result_and_half_a_one_give_way(model: nn.Module, tmp_path: Pat
     export(model, weights, tiny_tokenizer(), "new", tmp_path / "model", "{}")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     assert not (tmp_path / "model" / "stray.txt").exists()
+
+
+def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+
+def test_the_result_is_sealed(model: nn.Module, tmp_path: Path) -> None:
+    export(model, weights_of(model), tiny_tokenizer(), "a card", tmp_path / "model", "{}")
+    sealed = sums.read(tmp_path / "model")
+    assert sealed is not None
+    assert {"model.safetensors", "config.json", "tokenizer.json", "README.md", "tunewell.json"} <= set(sealed)
+    assert sums.check(tmp_path / "model") == {}
+
+
+def test_an_older_result_is_put_back_where_a_process_died_between_the_renames(
+    model: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".model.old").mkdir()
+    (tmp_path / ".model.old" / "stray.txt").write_text("old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(DiskFullError, match="no space left"):
+            export(model, weights_of(model), tiny_tokenizer(), "new", tmp_path / "model", "{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (tmp_path / "model" / "stray.txt").read_text() == "old"
+    export(model, weights_of(model), tiny_tokenizer(), "new", tmp_path / "model", "{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert not (tmp_path / "model" / "stray.txt").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of a file")
+@pytest.mark.parametrize("room", [0, 300, 2000, 20_000])
+def test_no_room_at_any_moment_is_said_in_words(model: nn.Module, tmp_path: Path, room: int) -> None:
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(DiskFullError, match="can't write the result: no space left") as caught:
+            export(model, weights_of(model), tiny_tokenizer(), "x" * 50_000, tmp_path / "model", "{}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "tunewell resume" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
