@@ -79,7 +79,7 @@ def test_spellings_are_unified_with_a_note():
 def test_missing_labels():
     labels = labelled("a", None, math.nan, " ", "nan", "b")
     assert bad_of(labels) == [
-        (3, "no label (None)"), (4, "no label (nan)"), (5, "no label (' ')"), (6, "no label ('nan')"),
+        (3, "no label"), (4, "no label: `nan` is none"), (5, "the label is empty"), (6, "no label: `nan` is none"),
     ]  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def test_mixed_types():
     ]
     assert bad_of(labelled("a", "b", ["a"], {"x": 1}, problem="single_label")) == [
         (4, "a list where one label is expected"),
-        (5, "a dict where one label is expected"),
+        (5, "an object where one label is expected"),
     ]
 
 
@@ -151,11 +151,11 @@ def test_several_labels():
     labels = labelled(["a", "b"], [], ["b", "b"], None, ["c", None])
     assert (labels.problem, labels.names) == ("multi_label", ["a", "b", "c"])
     assert labels.targets[:3] == [[0, 1], [], [1]]
-    assert bad_of(labels) == [(5, "no label (None)"), (6, "no label (None)")]
+    assert bad_of(labels) == [(5, "no label"), (6, "no label")]
     labels = labelled("a|b", "a", "b | c", "", "c|")
     assert labels.targets[:3] == [[0, 1], [0], [1, 2]]
     assert labels.targets[4] == [2]
-    assert bad_of(labels) == [(5, "no label ('')")]
+    assert bad_of(labels) == [(5, "the label is empty")]
     assert "labels: several in one value, divided by `|`" in labels.notes
     labels = labelled("a, b", "b", problem="multi_label", names=["a", "b", "c"])
     assert labels.targets == [[0, 1], [1]]
@@ -169,7 +169,7 @@ def test_regression():
     assert bad_of(labels) == [
         (4, "the label 'high' is not a finite number"),
         (5, "the label inf is not a finite number"),
-        (6, "no label (None)"),
+        (6, "no label"),
         (7, "the label True is not a finite number"),
     ]
     with pytest.raises(DataError, match=r"every training label is 2\.5"):

@@ -116,14 +116,16 @@ def test_bad_rows_refuse_or_are_left_out(tmp_path):
     found = problems_of(tmp_path)
     assert sorted((p.line, p.message) for p in found) == [
         (4, "the text is empty"),
-        (6, "no label (None)"),
+        (6, "no label"),
         (7, "no text"),
         (8, "a list where a text is expected"),
         (9, "the text holds half a character (U+D800) at position 5"),
         (10, "the text holds a NUL character at position 4"),
-        (21, "the last line is cut off: Unterminated string starting at at column 10"),
+        (21, "the last line is cut off: the text that begins at column 10 never ends"),
     ]
-    assert found[-1].fix.endswith("or train without the bad rows: data.skip_bad: true")
+    assert found[-1].fix.endswith(
+        "or go on without the bad rows: --skip-bad (in a recipe data.skip_bad: true)"
+    )
     dataset = prepared(tmp_path, skip_bad=True)
     train = dataset.ledger.splits["train"]
     assert (train.read + dataset.ledger.splits["validation"].read, dataset.ledger.rows_read) == (21, 21)
@@ -145,7 +147,7 @@ def test_many_problems_are_counted(tmp_path):
         row["label"] = None
     found = problems_of(tmp_path, rows)
     assert len(found) == 20
-    assert found[-1].message == "41 more bad rows; in all: 60 no label"
+    assert found[-1].message == "41 more of them; in all: 60 no label"
 
 
 def test_problems_of_all_files_at_once(tmp_path):
@@ -155,12 +157,13 @@ def test_problems_of_all_files_at_once(tmp_path):
 
 
 def test_nothing_left(tmp_path):
-    assert (
-        problems_of(tmp_path, [{"text": "", "label": "a"}] * 3, skip_bad=True)[0].message
-        == "the text is empty"
-    )
+    found = problems_of(tmp_path, [{"text": "", "label": "a"}] * 3, skip_bad=True)
+    assert [p.message for p in found] == [
+        "no row is left to train on: 3 bad rows",
+        *["the text is empty"] * 3,
+    ]
     (tmp_path / "train.jsonl").write_text("{\n")
-    assert problems_of(tmp_path, skip_bad=True)[0].message.startswith("not JSON")
+    assert problems_of(tmp_path, skip_bad=True)[1].message.startswith("not JSON")
     found = problems_of(tmp_path, reviews(2), validation=0.4, test=0.4)
     assert [p.message for p in found] == [
         f"no row is left in {split}: 0.4 of so few rows or groups" for split in ("validation", "test")
@@ -233,7 +236,7 @@ def test_ids_that_stand_twice(tmp_path):
     rows = [{**row, "id": i} for i, row in enumerate(reviews(10))]
     rows[4]["id"] = 2
     (problem,) = problems_of(tmp_path, rows, id="id")
-    assert (problem.line, problem.message) == (5, "the id '2' stands at train.jsonl:3 too")
+    assert (problem.line, problem.message) == (5, "the id `2` stands at train.jsonl:3 too")
     assert len(prepared(tmp_path, rows, id="id", skip_bad=True, validation=None).splits["train"]) == 9
     assert "id: column `id` repeats itself in 1 rows of train" in prepared(tmp_path, rows).ledger.notes
 

@@ -96,7 +96,7 @@ def test_missing_file_names_folder_and_nearest(tmp_path):
     assert caught.value.problems[0].fix == "did you mean `train.jsonl`?"
     with pytest.raises(DataError, match=r"files there: train\.jsonl"):
         find("zzz", tmp_path)
-    with pytest.raises(DataError, match=r"the folder .*nowhere does not exist"):
+    with pytest.raises(DataError, match=r"there is no folder .*nowhere"):
         find("nowhere/a.jsonl", tmp_path)
     with pytest.raises(DataError, match=r"no file matches in"):
         find("*.csv", tmp_path)

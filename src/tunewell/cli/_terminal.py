@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from tunewell.data.spelling import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -21,6 +23,7 @@ def messages() -> Console:
 
 def say(text: str, style: str = "") -> None:
     """Print a message; the style `problem` colours the text of a `Problem`."""
+    text = printable(text)
     if not sys.stderr.isatty():
         print(text, file=sys.stderr)
         return

@@ -43,7 +43,7 @@ def assign(collected: Collected, labels: Labels, data: Data, *, for_training: bo
     for reason, rows in _unwanted(splits, shared, keys, data):
         lost[TRAIN][reason] = [e.place for e in splits[TRAIN] if e.row in rows]
         splits[TRAIN] = [e for e in splits[TRAIN] if e.row not in rows]
-    _refuse_empty(splits, data)
+    _refuse_empty(splits, lost, data)
     if for_training:
         _refuse_one_class(splits[TRAIN], labels)
     return Assigned(splits, lost, keys, shared)
@@ -120,13 +120,20 @@ def _leak_problem(other: str, pairs: list[Pair]) -> Problem:
     return Problem("data", what, field="data.leakage", fix=fix)
 
 
-def _refuse_empty(splits: Mapping[str, list[Example]], data: Data) -> None:
+def _refuse_empty(
+    splits: Mapping[str, list[Example]], lost: Mapping[str, Mapping[str, list[str]]], data: Data
+) -> None:
     problems = []
     for name, examples in splits.items():
-        if not examples:
-            asked = getattr(data, name)
-            why = f"{asked:g} of so few rows or groups" if isinstance(asked, float) else "all were left out"
-            problems.append(Problem("data", f"no row is left in {name}: {why}", field=f"data.{name}"))
+        if examples:
+            continue
+        asked = getattr(data, name)
+        why = ", ".join(f"{len(rows):,} left out ({reason})" for reason, rows in lost[name].items())
+        fix = "give other files, or see data.drop_duplicates, leakage and skip_bad, which leave rows out"
+        if isinstance(asked, float):
+            why = f"{asked:g} of so few rows or groups"
+            fix = f"give data.{name} a larger share, a file of its own, or null for none"
+        problems.append(Problem("data", f"no row is left in {name}: {why}", field=f"data.{name}", fix=fix))
     if problems:
         raise DataError(problems)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tunewell.data.example import RawRow
-from tunewell.data.spelling import is_huge, is_integer, is_number, shortened, spell
+from tunewell.data.spelling import is_huge, is_integer, is_number, kind_of, shortened, spell, unlabelled
 from tunewell.data.table import BadRow
 from tunewell.problems import Problem, nearest
 
@@ -47,7 +47,7 @@ class Classes:
     def class_of(self, value: Any, row: RawRow) -> int | BadRow:
         """Return the index of the class that a value of `row` means, or what is wrong with it."""
         if not _single(value):
-            what = f"a {type(value).__name__} where one label is expected"
+            what = f"{kind_of(value)} where one label is expected"
             return self._bad(
                 row, "label of a wrong type", what, "for several labels a row: problem: multi_label"
             )
@@ -73,7 +73,7 @@ class Classes:
     def _explain(self, value: Any, row: RawRow) -> BadRow:
         label = spell(value)
         if label is None:
-            return self._bad(row, "no label", f"no label ({value!r})", "give it one, or delete the row")
+            return self._bad(row, "no label", unlabelled(value), "give it one, or delete the row")
         if is_huge(label):
             what = f"{shortened(label)} is too big for a class: is it an id?"
             return self._bad(row, "huge label", what, "set data.label to the column of the classes")

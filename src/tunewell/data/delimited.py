@@ -47,7 +47,8 @@ def records(source: Source, text: str, separator: str, notes: list[str], quoted:
             fields.append(record)
             lines.append(line)
         else:
-            what = f"{len(record)} fields where the header has {len(header)}"
+            found = f"{len(record)} field{'s' * (len(record) != 1)}"
+            what = f"{found} where the header has {len(header)}"
             fix = (
                 "quote a field that holds the separator" if len(record) > len(header) else "complete the row"
             )

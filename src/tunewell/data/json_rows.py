@@ -7,6 +7,7 @@ from json import JSONDecodeError, JSONDecoder
 from typing import Any
 
 from tunewell.data.source import Source
+from tunewell.data.spelling import kind_of
 from tunewell.data.table import BadRow, Table, table_of_rows, unreadable
 
 _SPACE = re.compile(r"[ \t\n]*")
@@ -24,15 +25,12 @@ def objects_by_line(source: Source, text: str, notes: list[str]) -> Table:
         try:
             row = decoder.decode(line)
         except JSONDecodeError as error:
-            what, fix = f"not JSON: {error.msg} at column {error.colno}", "each line holds one whole object"
+            what, fix = f"not JSON: {explained(error)}", "each line holds one whole object"
             if number == len(every) and (error.pos >= len(line.rstrip()) - 1 or "Unterminated" in error.msg):
-                what, fix = (
-                    f"the last line is cut off: {error.msg} at column {error.colno}",
-                    "complete or delete it",
-                )
+                what, fix = f"the last line is cut off: {explained(error)}", "complete or delete it"
             bad.append(unreadable(source.name, number, what, fix))
         except (ValueError, RecursionError) as error:
-            bad.append(unreadable(source.name, number, _reason(error)))
+            bad.append(unreadable(source.name, number, _reason(error), "mend it, or delete the row"))
         else:
             if isinstance(row, dict):
                 rows.append(row)
@@ -59,10 +57,12 @@ def objects_in_array(source: Source, text: str, notes: list[str], start: int = 0
         try:
             row, at = decoder.raw_decode(text, at)
         except JSONDecodeError as error:
-            what = f"row {number} of the array can't be read: {error.msg} at line {error.lineno}"
-            raise source.error(what, line=line) from error
+            what = f"row {number} of the array can't be read: {explained(error)} of line {error.lineno}"
+            fix = "mend it: what follows can't be read either"
+            raise source.error(what, fix, line=line) from error
         except (ValueError, RecursionError) as error:
-            raise source.error(f"row {number} of the array: {_reason(error)}", line=line) from error
+            what = f"row {number} of the array: {_reason(error)}"
+            raise source.error(what, "mend it, or delete the row", line=line) from error
         if isinstance(row, dict):
             rows.append(row)
             places.append(line)
@@ -73,11 +73,19 @@ def objects_in_array(source: Source, text: str, notes: list[str], start: int = 0
             at = skip_space(text, at + 1)
         elif text[at : at + 1] != "]":
             what = "the file ends inside the array" if at >= len(text) else f"no comma after row {number}"
-            raise source.error(what, line=line)
+            fix = "copy the file again, or close the array with ]" if at >= len(text) else "put one there"
+            raise source.error(what, fix, line=line)
     if len(set(places)) < len(places):
         places = list(range(1, len(rows) + 1))
         notes = [*notes, f"{source.name}: places are row numbers, since rows share lines"]
     return table_of_rows(source.name, rows, places, bad, notes)
+
+
+def explained(error: JSONDecodeError) -> str:
+    """Return where in a line JSON goes wrong, and how, in words."""
+    if error.msg.startswith("Unterminated string"):
+        return f"the text that begins at column {error.colno} never ends"
+    return f"{error.msg[:1].lower()}{error.msg[1:]} at column {error.colno}"
 
 
 def skip_space(text: str, at: int) -> int:
@@ -87,11 +95,14 @@ def skip_space(text: str, at: int) -> int:
 
 
 def _no_object(source: Source, line: int, value: Any) -> BadRow:
-    return unreadable(source.name, line, f"a {type(value).__name__} where an object {{…}} is expected")
+    what = f"{kind_of(value)} where an object {{…}} is expected"
+    return unreadable(source.name, line, what, 'write {"text": …, "label": …}')
 
 
 def _reason(error: Exception) -> str:
-    return "nested too deep" if isinstance(error, RecursionError) else str(error).split(";", maxsplit=1)[0]
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    return "a number of too many digits" if "integer string" in str(error) else str(error)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,16 @@ from typing import Any
 
 from tunewell.data.classes import Classes
 from tunewell.data.example import RawRow, Target
-from tunewell.data.spelling import LARGEST, is_integer, is_number, list_in, shortened, spell
+from tunewell.data.spelling import (
+    LARGEST,
+    is_huge,
+    is_integer,
+    is_number,
+    list_in,
+    shortened,
+    spell,
+    unlabelled,
+)
 from tunewell.data.split import TRAIN
 from tunewell.data.table import BadRow
 from tunewell.problems import DataError, Problem
@@ -56,6 +65,7 @@ def read_labels(
         return Labels(problem, [], scores, notes)
     if problem == "single_label":
         _refuse_scores(training, column)
+        _refuse_ids(training, column)
         classes = Classes((row.label for row in training), names, column)
         indexes = [classes.class_of(row.label, row) for row in rows]
         if for_training or names is None:
@@ -90,7 +100,8 @@ def guess_problem(values: Sequence[Any], names: Sequence[str] | None = None) -> 
         parts = {part.strip() for label in counts for part in label.split(separator) if part.strip()}
         if any(separator in label for label in counts) and len(parts) < len(counts):
             return "multi_label", f"labels are combinations divided by `{separator}`"
-    return "single_label", f"{len(counts):,} different label{'s' * (len(counts) != 1)}"
+    different = len({label.casefold() for label in counts})
+    return "single_label", f"{different:,} different label{'s' * (different != 1)}"
 
 
 def _indexes(row: RawRow, values: Sequence[Any], classes: Classes) -> list[int] | BadRow:
@@ -125,7 +136,7 @@ def _score(row: RawRow, column: str) -> float | BadRow:
 
     label = spell(row.label)
     if label is None and not (isinstance(row.label, float) and math.isinf(row.label)):
-        return bad("no label", f"no label ({row.label!r})", "give it one, or delete the row")
+        return bad("no label", unlabelled(row.label), "give it one, or delete the row")
     if label is None or not is_number(label):
         what = f"the label {shortened(repr(row.label))} is not a finite number"
         return bad("label of a wrong type", what, "for classes: problem: single_label")
@@ -154,6 +165,17 @@ def _refuse_scores(rows: Sequence[RawRow], column: str) -> None:
             raise DataError(Problem("data", what, row.file, row.line, column, fix))
 
 
+def _refuse_ids(rows: Sequence[RawRow], column: str) -> None:
+    """Refuse a column whose numbers are mostly too big for classes; a single one makes a bad row."""
+    spelled = [(row, label) for row in rows if (label := spell(row.label)) is not None]
+    huge = [(row, label) for row, label in spelled if is_huge(label)]
+    if len(huge) > 1 and 2 * len(huge) > len(spelled):
+        row, label = huge[0]
+        what = f"{len(huge):,} labels are numbers such as {shortened(label)}: they look like ids, not classes"
+        fix = "set data.label to the column of the classes"
+        raise DataError(Problem("data", what, row.file, row.line, column, fix))
+
+
 def _refuse_poor_classes(
     rows: Sequence[RawRow], indexes: Sequence[int | BadRow], classes: Classes, column: str
 ) -> None:
@@ -163,6 +185,7 @@ def _refuse_poor_classes(
     fix = "set data.label to the column of the classes"
     if len(used) == 1:
         what = f"every training row has the label `{classes.names[next(iter(used))]}`: a classifier needs two"
+        fix += ", or add rows of another class"
         raise DataError(Problem("data", what, rows[0].file, field=column, fix=fix))
     if not classes.given and used.total() >= 10 and len(used) > used.total() / 2:
         what = f"{len(used):,} classes in {used.total():,} rows: nearly each row has its own"

@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from tunewell.data.spelling import is_number, printable
+
 SHOWN = 20
 """Places kept of each kind."""
 
@@ -120,7 +122,9 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
             lines.append(f"one text, different labels: {self.conflicts}")
         if self.control_characters.count:
             lines.append(f"texts with control characters: {self.control_characters}")
-        return lines if brief else lines + [f"note: {note}" for note in self.notes]
+        if not brief:
+            lines += [f"note: {note}" for note in self.notes]
+        return [printable(line) for line in lines]
 
 
 def _split_lines(name: str, split: SplitLedger, brief: bool) -> list[str]:
@@ -143,7 +147,8 @@ def _balance(split: SplitLedger, most: int = 8) -> str:
     if not split.balance:
         return ""
     shares = [
-        f"{label} {count:,} ({count / max(1, split.kept):.1%})" for label, count in split.balance.items()
+        f"{f'`{label}`' if is_number(label) else label} {count:,} ({count / max(1, split.kept):.1%})"
+        for label, count in split.balance.items()
     ]
     more = f" and {len(shares) - most} more" if len(shares) > most else ""
     return ": " + ", ".join(shares[:most]) + more

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -17,14 +16,12 @@ from tunewell.data.example import Example
 from tunewell.data.labels import Labels, read_labels
 from tunewell.data.ledger import Ledger
 from tunewell.data.read import read
+from tunewell.data.refusal import MOST_PROBLEMS, refuse_bad
 from tunewell.data.rows import Collected, collect
 from tunewell.data.split import TRAIN
 from tunewell.data.table import BadRow, Table
 from tunewell.problems import DataError, Problem
 from tunewell.recipe import Data, Recipe
-
-MOST_PROBLEMS = 20
-"""Problems that one error lists."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,8 @@ def prepare(recipe: Recipe, base: Path, *, for_training: bool = True) -> Dataset
     columns, guesses = _choose(tables, data)
     collected = collect(tables, columns, data.clean, ids_named=data.id is not None)
     labels = _read_labels(collected, columns, recipe, for_training)
-    _refuse_bad(collected.bad, data.skip_bad)
+    if not data.skip_bad:
+        refuse_bad([bad for _, bad in collected.bad])
     assigned = assign(collected, labels, data, for_training=for_training)
     ledger = account(tables, columns, collected, labels, assigned)
     notes = [*guesses, *ledger.notes, *absent_classes(ledger, data)]
@@ -70,9 +68,9 @@ def _read_all(data: Data, base: Path) -> dict[str, list[Table]]:
     for split, names in named.items():
         if isinstance(names, list):
             try:
-                tables[split] = read(names, base)
+                tables[split] = read(names, base, skip_bad=data.skip_bad)
             except DataError as error:
-                problems += error.problems
+                problems += [replace(p, field=p.field or f"data.{split}") for p in error.problems]
     if problems:
         raise DataError(problems[:MOST_PROBLEMS])
     return tables
@@ -81,22 +79,22 @@ def _read_all(data: Data, base: Path) -> dict[str, list[Table]]:
 def _choose(tables: Mapping[str, list[Table]], data: Data) -> tuple[Columns, list[str]]:
     """Choose the columns; lines that could not be read are told too, for they may be why."""
     every = [table for its_tables in tables.values() for table in its_tables]
-    unreadable = [("", bad) for table in every for bad in table.bad]
+    unreadable = [bad for table in every for bad in table.bad]
     readable = [table for table in every if table.columns]
     if not readable:
-        _refuse_bad(unreadable, skip=False)
+        _refuse_all_bad(unreadable)
     try:
         return choose(readable, data)
     except DataError as error:
         if data.skip_bad:
             raise
-        raise DataError([*error.problems, *(bad.problem for _, bad in unreadable)][:MOST_PROBLEMS]) from error
+        raise DataError([*error.problems, *(bad.problem for bad in unreadable)][:MOST_PROBLEMS]) from error
 
 
 def _read_labels(collected: Collected, columns: Columns, recipe: Recipe, for_training: bool) -> Labels:
     """Read the labels; rows with a bad one are added to `collected.bad`."""
     if not any(row.split == TRAIN for row in collected.rows):
-        _refuse_bad(collected.bad, skip=False)
+        _refuse_all_bad([bad for _, bad in collected.bad])
     labels = read_labels(
         collected.rows, columns.label, recipe.problem, recipe.data.labels, for_training=for_training
     )
@@ -105,26 +103,14 @@ def _read_labels(collected: Collected, columns: Columns, recipe: Recipe, for_tra
     return labels
 
 
-def _refuse_bad(bad: Sequence[tuple[str, BadRow]], skip: bool) -> None:
-    if not bad or skip:
-        return
-    problems = [row.problem for _, row in bad]
-    if len(problems) > MOST_PROBLEMS:
-        counts = Counter(row.reason for _, row in bad).most_common()
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts)
-        what = f"{len(problems) - MOST_PROBLEMS + 1:,} more bad rows; in all: {reasons}"
-        problems = [*problems[: MOST_PROBLEMS - 1], Problem("data", what, field="data.skip_bad")]
-    last = problems[-1]
-    way_out = "or train without the bad rows: data.skip_bad: true"
-    problems[-1] = Problem(
-        last.kind,
-        last.message,
-        last.file,
-        last.line,
-        last.field,
-        f"{last.fix}; {way_out}" if last.fix else way_out,
-    )
-    raise DataError(problems)
+def _refuse_all_bad(bad: Sequence[BadRow]) -> None:
+    """Say that no training row can be used, then of each row why."""
+    what = f"no row is left to train on: {len(bad):,} bad row{'s' * (len(bad) != 1)}"
+    none_left = Problem("data", what, field="data.train", fix="mend the rows below, or give another file")
+    try:
+        refuse_bad(bad, way_out="")
+    except DataError as error:
+        raise DataError([none_left, *error.problems[: MOST_PROBLEMS - 1]]) from error
 
 
 def _hash(splits: Mapping[str, Sequence[Example]], labels: Labels) -> str:

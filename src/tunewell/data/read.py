@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -15,11 +16,11 @@ _FOLDER = "data.formats"
 _SUFFIXES = {"ndjson": "jsonl", "jsonlines": "jsonl", "pq": "parquet", "tab": "tsv"}
 
 
-def read(names: Sequence[str], base: Path) -> list[Table]:
+def read(names: Sequence[str], base: Path, *, skip_bad: bool = False) -> list[Table]:
     """Return a table for each file that `names` stand for, in order, each file once.
 
     A name is a path or a glob relative to `base`, ``hub:NAME``, or ``FORMAT:path`` where the suffix does not
-    tell the format. Raises one `DataError` with every file's problems.
+    tell the format. `skip_bad`: bytes that are not UTF-8 spoil their rows, not the whole file. Raises one `DataError` with every file's problems.
     """
     problems: list[Problem] = []
     tables: dict[str, Table] = {}
@@ -27,7 +28,7 @@ def read(names: Sequence[str], base: Path) -> list[Table]:
         try:
             for format_name, source in _sources(name, base):
                 if source.location not in tables:
-                    tables[source.location] = _read_one(format_name, source)
+                    tables[source.location] = _read_one(format_name, replace(source, skip_bad=skip_bad))
         except DataError as error:
             problems += error.problems
     if problems:
@@ -63,5 +64,5 @@ def _read_one(format_name: str, source: Source) -> Table:
     read_format = cast(Callable[[Source], Table], plugins.load(_FOLDER, format_name))
     table = read_format(source)
     if not table.bad and not (len(table) and table.columns):
-        raise source.error("the file holds no rows")
+        raise source.error("the file holds no rows", "give a file with a row below the names of its columns")
     return table

@@ -10,11 +10,11 @@ from typing import Any
 from tunewell.data.cleaning import clean
 from tunewell.data.columns import Columns
 from tunewell.data.example import RawRow
+from tunewell.data.spelling import kind_of, shortened, unusable_in
 from tunewell.data.table import BadRow, Table
 from tunewell.problems import Problem
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_UNUSABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +103,10 @@ def _usable(value: Any, steps: Sequence[str]) -> str | _Fault:
     if value is None:
         return _Fault("no text", "no text")
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return _Fault("text of a wrong type", f"a {type(value).__name__} where a text is expected")
+        return _Fault("text of a wrong type", f"{kind_of(value)} where a text is expected")
     text = str(value)
-    unusable = None if text.isascii() and "\0" not in text else _UNUSABLE.search(text)
-    if unusable:
-        what = "a NUL character" if unusable[0] == "\0" else f"half a character (U+{ord(unusable[0]):04X})"
-        return _Fault("unusable text", f"the text holds {what} at position {unusable.start()}")
+    if unusable := unusable_in(text):
+        return _Fault("unusable text", f"the text holds {unusable}")
     cleaned = clean(text, steps)
     if not cleaned or cleaned.isspace():
         return _Fault("empty text", "the text is empty" + (" after cleaning" if text.strip() else ""))
@@ -136,7 +134,7 @@ def _doubled_ids(
             place = (table.file, line)
             before = first.setdefault(str(value), place)
             if before != place:
-                what = f"the id {str(value)[:60]!r} stands at {before[0]}:{before[1]} too"
+                what = f"the id `{shortened(value)}` stands at {before[0]}:{before[1]} too"
                 doubled[place] = _Fault("id stands twice", what, "give each row its own id").at(
                     place, columns.id
                 )

@@ -37,6 +37,8 @@ class Source:
     name: str
     location: str
     max_bytes: int = MAX_BYTES
+    skip_bad: bool = False
+    """Read bytes that are not UTF-8 as halves of characters, which make their rows bad, in place of refusing."""
 
     def read(self) -> bytes:
         """Return the whole content, decompressed; raises `DataError` when damaged, too big or not readable."""
@@ -53,10 +55,13 @@ class Source:
             raise self.error(f"can't read the file: {error.strerror or error}") from error
 
     def text(self) -> str:
-        """Return the content as text, a UTF-8 byte order mark dropped; raises `DataError` with the byte offset."""
+        """Return the content as text, a UTF-8 byte order mark dropped.
+
+        Raises `DataError` with the byte offset where it is not UTF-8, unless `skip_bad` lets single rows go.
+        """
         content = self.read()
         if not content.removeprefix(codecs.BOM_UTF8).strip():
-            raise self.error("the file is empty")
+            raise self.error("the file is empty", "give a file that holds rows")
         for magic, (what, fix) in _FOREIGN.items():
             if content.startswith(magic):
                 raise self.error(f"this is not text but {what}", fix)
@@ -68,6 +73,8 @@ class Source:
         try:
             return content.decode()
         except UnicodeDecodeError as error:
+            if self.skip_bad:
+                return content.decode(errors="surrogateescape")
             line_start = content.rfind(b"\n", 0, error.start) + 1
             line = content.count(b"\n", 0, error.start) + 1
             what = f"byte {error.start} (0x{content[error.start]:02x})"
@@ -160,14 +167,20 @@ def _missing(name: str, path: Path, message: str) -> DataError:
     while glob.has_magic(folder.name):
         folder = folder.parent
     if not folder.is_dir():
-        return DataError(Problem("data", f"{message}: the folder {folder} does not exist", file=name))
+        beside = (
+            sorted(p.name for p in folder.parent.iterdir() if p.is_dir()) if folder.parent.is_dir() else []
+        )
+        guess = nearest(folder.name, beside)
+        fix = f"did you mean the folder `{guess}`?" if guess else "check the path"
+        return DataError(Problem("data", f"{message}: there is no folder {folder}", file=name, fix=fix))
     inside = sorted(p.name for p in folder.iterdir() if p.is_file())
     guess = nearest(path.name, inside)
     if guess:
         fix = f"did you mean `{guess}`?"
     else:
         fix = f"files there: {_listed(inside)}" if inside else "the folder holds no files"
-    return DataError(Problem("data", f"{message} in {folder}", file=name, fix=fix))
+    where = "the current folder" if folder == Path() else str(folder)
+    return DataError(Problem("data", f"{message} in {where}", file=name, fix=fix))
 
 
 def _listed(names: Iterable[str], most: int = 5) -> str:

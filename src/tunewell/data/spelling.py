@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from json import JSONDecodeError, loads
+from types import NoneType
 from typing import Any
 
 LARGEST = 2**53
@@ -13,6 +14,8 @@ _INTEGER = re.compile(r"([+-]?(?:0|[1-9][0-9]*))(?:\.0*)?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _ABSENT = {"", "nan", "null"}
 _LONGEST_NUMBER = 400
+_UNUSABLE = re.compile("[\x00\ud800-\udfff]")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def spell(value: Any) -> str | None:
@@ -27,7 +30,7 @@ def spell(value: Any) -> str | None:
     if isinstance(value, float):
         return (f"{value:.0f}" if value.is_integer() else repr(value)) if math.isfinite(value) else None
     text = str(value).strip()
-    if text.casefold() in _ABSENT:
+    if text.casefold() in _ABSENT or _UNUSABLE.search(text):
         return None
     whole = _INTEGER.fullmatch(text) if len(text) < _LONGEST_NUMBER else None
     return str(int(whole[1])) if whole else text
@@ -60,6 +63,46 @@ def list_in(value: Any) -> list[Any] | None:
             return None
         return found if isinstance(found, list) else None
     return None
+
+
+def kind_of(value: Any) -> str:
+    """Return what kind of value this is, in a reader's words: ``a list``, ``an object``."""
+    words = {dict: "an object", list: "a list", bool: "true or false", str: "a text", NoneType: "nothing"}
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "a number"
+    return words.get(type(value), f"a {type(value).__name__}")
+
+
+def unlabelled(value: Any) -> str:
+    """Return in words why `value`, for which `spell` finds no label, is none."""
+    if value is None:
+        return "no label"
+    if isinstance(value, str) and not value.strip():
+        return "the label is empty"
+    if isinstance(value, str) and (unusable := unusable_in(value)):
+        return f"the label holds {unusable}"
+    return f"no label: `{str(value).strip()}` is none"
+
+
+def unusable_in(text: str) -> str | None:
+    """Return what `text` holds that no tokenizer can take, with its position; None: it can be used."""
+    found = None if text.isascii() and "\0" not in text else _UNUSABLE.search(text)
+    if found is None:
+        return None
+    if found[0] == "\0":
+        what = "a NUL character"
+    elif "\udc80" <= found[0] <= "\udcff":
+        what = f"a byte that is not UTF-8 (0x{ord(found[0]) - 0xDC00:02x})"
+    else:
+        what = f"half a character (U+{ord(found[0]):04X})"
+    return f"{what} at position {found.start()}"
+
+
+def printable(text: str) -> str:
+    """Return `text` with escapes such as ``\\x1b`` for what would change the screen or the order of the letters."""
+    if text.isprintable():
+        return text
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def shortened(value: Any) -> str:

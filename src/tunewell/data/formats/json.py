@@ -6,7 +6,7 @@ import re
 from json import JSONDecodeError
 from typing import Any
 
-from tunewell.data.json_rows import decoder, objects_by_line, objects_in_array
+from tunewell.data.json_rows import decoder, explained, objects_by_line, objects_in_array
 from tunewell.data.source import Source
 from tunewell.data.table import Table
 
@@ -24,9 +24,9 @@ def json(source: Source) -> Table:
     except JSONDecodeError as error:
         if error.msg == "Extra data":
             return objects_by_line(source, text, [f"{source.name}: JSON Lines, read as such"])
-        raise source.error(f"not JSON: {error.msg} at column {error.colno}", line=error.lineno) from error
+        raise source.error(f"not JSON: {explained(error)}", "mend it there", line=error.lineno) from error
     except (ValueError, RecursionError) as error:
-        raise source.error(f"not JSON that can be read: {error}") from error
+        raise source.error(f"not JSON that can be read: {error}", "write [{…}, {…}]") from error
     lists = (
         {key: value for key, value in whole.items() if isinstance(value, list)}
         if isinstance(whole, dict)
