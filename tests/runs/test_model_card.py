@@ -64,6 +64,8 @@ def test_scores_before_after_and_by_class():
     assert "| neg | 0.9000 |  |" in card
     assert "| accuracy | 0.8600 |" in change(scores_before={})
     assert "The model was not evaluated." in change(scores_after={})
+    why = "ValueError: no score for <b>"
+    assert "could not be scored: ValueError: no score for &lt;b>" in change(scores_after={}, not_scored=why)
 
 
 def test_recipe_data_and_story_are_told():

@@ -1,4 +1,4 @@
-"""Scores against values computed by hand."""
+"""Scores against values computed by hand, and bit for bit against scikit-learn on whole arrays."""
 
 from __future__ import annotations
 
@@ -6,8 +6,25 @@ import math
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
-from tunewell.tasks._scores import score, score_by_class, softmax
+from tunewell.tasks._protocol import Scorer
+from tunewell.tasks._scores import METRICS, scorer, softmax
+
+
+def scored(problem: str, outputs: np.ndarray, targets: np.ndarray, labels: list[str] | None = None) -> Scorer:
+    """Return a scorer that got `outputs` from the last row to the first, in batches of three."""
+    names = labels or [f"class {i}" for i in range(outputs.shape[1])]
+    found = scorer(problem, names, targets)
+    indexes = np.arange(len(outputs))[::-1]
+    for start in range(0, len(indexes), 3):
+        rows = indexes[start : start + 3]
+        found.add(rows, outputs[rows])
+    return found
+
+
+def score(problem: str, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    return scored(problem, outputs, targets).metrics()
 
 
 def logits(classes: list[int], width: int) -> np.ndarray:
@@ -51,6 +68,44 @@ def test_regression() -> None:
     assert scores["pearson"] == pytest.approx(11 / math.sqrt(5 * 29))
 
 
+@pytest.mark.parametrize("classes", [2, 7])
+def test_single_label_is_scikit_learns_to_the_last_bit(classes: int) -> None:
+    rng = np.random.default_rng(classes)
+    targets = rng.integers(0, classes, 200)
+    outputs = rng.normal(size=(200, classes)).astype(np.float32)
+    outputs[np.arange(200), targets] += 1
+    outputs[:, -1] -= 9  # never predicted
+    found, chosen = scored("single_label", outputs, targets), outputs.argmax(axis=1)
+    assert found.metrics() == {
+        "accuracy": metrics.accuracy_score(targets, chosen),
+        "macro_f1": metrics.f1_score(targets, chosen, average="macro", zero_division=0.0),
+        "mcc": metrics.matthews_corrcoef(targets, chosen),
+    }
+    whole = metrics.precision_recall_fscore_support(targets, chosen, zero_division=0.0)
+    assert [tuple(of_class.values()) for of_class in found.by_class().values()] == list(
+        zip(*whole, strict=True)
+    )
+    assert np.array_equal(found.predicted, chosen)
+    np.testing.assert_allclose(found.confidence, softmax(outputs).max(axis=1), rtol=1e-6)
+
+
+def test_several_labels_are_scikit_learns_to_the_last_bit() -> None:
+    rng = np.random.default_rng(0)
+    targets = (rng.random((200, 6)) > 0.6).astype(np.float32)
+    outputs = (rng.normal(size=(200, 6)) + targets).astype(np.float32)
+    targets[:, 4], outputs[:, 5] = 0, -1  # one class never true, one never predicted
+    found, truth, chosen = scored("multi_label", outputs, targets), targets > 0.5, outputs > 0
+    assert found.metrics() == {
+        "accuracy": metrics.accuracy_score(truth, chosen),
+        "macro_f1": metrics.f1_score(truth, chosen, average="macro", zero_division=0.0),
+        "micro_f1": metrics.f1_score(truth, chosen, average="micro", zero_division=0.0),
+    }
+    whole = metrics.precision_recall_fscore_support(truth, chosen, zero_division=0.0)
+    assert [tuple(of_class.values()) for of_class in found.by_class().values()] == list(
+        zip(*whole, strict=True)
+    )
+
+
 @pytest.mark.parametrize("outputs", [[[2.0], [2.0]], [[math.nan], [1.0]]])
 def test_an_undefined_correlation_is_not_a_number(outputs: list[list[float]]) -> None:
     scores = score("regression", np.array(outputs, dtype=np.float32), np.array([1.0, 2.0]))
@@ -63,14 +118,26 @@ def test_scores_of_a_model_that_says_one_class_only() -> None:
     assert (scores["accuracy"], scores["mcc"]) == (pytest.approx(2 / 3), 0.0)
 
 
+def test_logits_that_are_not_finite_are_scored_without_a_warning() -> None:
+    outputs = np.array([[np.inf, 0.0], [np.nan, np.nan], [0.0, 1.0]], dtype=np.float32)
+    found = scored("single_label", outputs, np.array([0, 1, 1]))
+    assert found.metrics()["accuracy"] == pytest.approx(2 / 3)
+
+
 def test_by_class() -> None:
-    found = score_by_class("single_label", ["a", "b", "c"], logits([0, 0, 1], 3), np.array([0, 1, 1]))
+    found = scored("single_label", logits([0, 0, 1], 3), np.array([0, 1, 1]), ["a", "b", "c"]).by_class()
     assert found["a"] == {"precision": 0.5, "recall": 1.0, "f1": pytest.approx(2 / 3), "rows": 1}
     assert found["b"] == {"precision": 1.0, "recall": 0.5, "f1": pytest.approx(2 / 3), "rows": 2}
     assert found["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "rows": 0}
     outputs, targets = np.array([[1.0, -1.0], [1.0, 1.0]]), np.array([[1, 0], [0, 1]])
-    assert score_by_class("multi_label", ["a", "b"], outputs, targets)["a"]["precision"] == 0.5
-    assert score_by_class("regression", [], outputs, targets) == {}
+    assert scored("multi_label", outputs, targets, ["a", "b"]).by_class()["a"]["precision"] == 0.5
+    assert scored("regression", outputs, np.array([1.0, 2.0])).by_class() == {}
+
+
+@pytest.mark.parametrize("problem", sorted(METRICS))
+def test_the_metrics_are_those_announced(problem: str) -> None:
+    targets = np.array([[0, 1], [1, 0]]) if problem == "multi_label" else np.array([0, 1])
+    assert tuple(score(problem, logits([1, 0], 2), targets)) == METRICS[problem]
 
 
 def test_softmax_of_large_numbers() -> None:

@@ -20,9 +20,10 @@ from tunewell.problems import RecipeError
 from tunewell.recipe import Data, Recipe
 from tunewell.records import Ended, Eval
 from tunewell.tasks._protocol import Batch
+from tunewell.tasks._scores import softmax
 from tunewell.tasks.text_classification import TextClassification
 from tunewell.training import driver
-from tunewell.training.evaluate import evaluate
+from tunewell.training.evaluate import Outcome, evaluate
 from tunewell.training.loop import Work
 from tunewell.training.setup import prepare_run
 from tunewell.training.state import TrainState
@@ -76,8 +77,9 @@ def task_and_work(begin: Begin, recipe: Recipe) -> tuple[TextClassification, Wor
     return work.task, work
 
 
-def batch(targets: torch.Tensor) -> Batch:
-    return Batch({"input_ids": torch.zeros(len(targets), 3)}, targets, torch.tensor(float(len(targets))), 3)
+def batch(targets: torch.Tensor, weights: list[float] | None = None) -> Batch:
+    counts = torch.ones(len(targets)) if weights is None else torch.tensor(weights)
+    return Batch({"input_ids": torch.zeros(len(targets), 3)}, targets, counts, 3)
 
 
 def test_smoothed_and_weighted_loss_by_hand(tiny_recipe: Make, begin: Begin) -> None:
@@ -85,7 +87,7 @@ def test_smoothed_and_weighted_loss_by_hand(tiny_recipe: Make, begin: Begin) -> 
     task, work = task_and_work(begin, recipe)
     assert task.labels == ["bad", "good"]
     logits = torch.tensor([[2.0, -1.0], [0.5, 0.5]])
-    loss = task.loss(Fixed(logits), batch(torch.tensor([1, 0])))
+    loss = task.loss(Fixed(logits), batch(torch.tensor([1, 0]), [3.0, 1.0]))
     first = logits[0].log_softmax(0)
     by_hand = [-(0.95 * first[1] + 0.05 * first[0]).item(), np.log(2)]
     assert loss.per_row.tolist() == pytest.approx(by_hand)
@@ -154,7 +156,7 @@ def test_from_training_to_the_exported_models_predictions(
     rows = prepared.dataset.splits["validation"]
     logits = predictor.logits([row.text for row in rows])
     again = evaluate(prepared.task, predictor.model, prepared.splits["validation"], 7, torch.device("cpu"))
-    np.testing.assert_allclose(logits, again.outputs, atol=1e-4)
+    _agree(again, logits, problem)
     assert again.loss == pytest.approx(scores[-1].loss, abs=1e-4)
     assert again.metrics == pytest.approx(scores[-1].metrics, abs=1e-4)
 
@@ -179,6 +181,18 @@ def test_from_training_to_the_exported_models_predictions(
             assert prediction.label == predictor.labels[int(row.argmax())]
 
 
+def _agree(outcome: Outcome, logits: np.ndarray, problem: str) -> None:
+    """Assert that an evaluation saw (rows, classes) `logits`, in their order."""
+    if problem == "multi_label":
+        assert outcome.predicted is None
+        assert outcome.confidence is None
+    elif problem == "regression":
+        np.testing.assert_allclose(outcome.predicted, logits[:, 0], atol=1e-4)
+    else:
+        np.testing.assert_array_equal(outcome.predicted, logits.argmax(axis=1))
+        np.testing.assert_allclose(outcome.confidence, softmax(logits).max(axis=1), atol=1e-4)
+
+
 def test_pairs_of_texts_train_and_predict(
     tiny_recipe: Make, write_rows: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -200,7 +214,7 @@ def test_pairs_of_texts_train_and_predict(
     predictor = tunewell.load(tmp_path / "run")
     outcome = evaluate(prepared.task, predictor.model, encoded, 64, torch.device("cpu"))
     pairs = [(example.text, example.text_pair or "") for example in examples]
-    np.testing.assert_allclose(predictor.logits(pairs), outcome.outputs, atol=1e-4)
+    _agree(outcome, predictor.logits(pairs), "single_label")
     assert {p.label for p in predictor.predict(pairs)} <= {"good", "bad"}
 
 

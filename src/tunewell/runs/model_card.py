@@ -45,6 +45,8 @@ class CardFacts(msgspec.Struct, frozen=True, kw_only=True):
     scores_after: Mapping[str, float] = {}
     class_scores: Mapping[str, Mapping[str, float]] = {}
     """Scores of each class after training, by label name, such as ``{"pos": {"precision": 0.9}}``."""
+    not_scored: str = ""
+    """Why the model could not be scored after training, where it could not."""
     example: str = _EXAMPLE
     """A text for the lines that show how to use the model."""
 
@@ -104,6 +106,8 @@ def _reading_of_logits(problem: str) -> list[str]:
 
 def _scores(facts: CardFacts) -> str:
     if not facts.scores_after:
+        if facts.not_scored:
+            return f"## Scores\n\nThe model could not be scored: {_inline(facts.not_scored)}"
         return "## Scores\n\nThe model was not evaluated."
     both = bool(facts.scores_before)
     header = ["score", "before fine-tuning", "after"] if both else ["score", "after fine-tuning"]

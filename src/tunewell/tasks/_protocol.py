@@ -20,16 +20,21 @@ class Batch:
     inputs: dict[str, Tensor]
     targets: Tensor
     """(batch,) class indexes or numbers, or (batch, classes) in several-labels problems."""
-    count: Tensor
-    """0-d: supervised targets, weighted as the loss weighs them; what the loss's sum is divided by."""
+    weights: Tensor
+    """(batch,) what each row counts in the loss: 1 unless classes are weighted."""
     num_tokens: int
     """Tokens that are not padding."""
+
+    @property
+    def count(self) -> Tensor:
+        """0-d: the rows, weighted; what the loss's sum is divided by."""
+        return self.weights.sum()
 
     def to(self, device: Any) -> Batch:
         """Return this batch on `device`."""
         inputs = {key: tensor.to(device, non_blocking=True) for key, tensor in self.inputs.items()}
-        targets, count = (tensor.to(device, non_blocking=True) for tensor in (self.targets, self.count))
-        return Batch(inputs, targets, count, self.num_tokens)
+        targets, weights = (tensor.to(device, non_blocking=True) for tensor in (self.targets, self.weights))
+        return Batch(inputs, targets, weights, self.num_tokens)
 
 
 @dataclass(frozen=True)
@@ -40,11 +45,32 @@ class LossSum:
     """
 
     sum: Tensor
-    """0-d, differentiable."""
+    """0-d, differentiable: of `per_row` times `Batch.weights`."""
     per_row: Tensor
     """(batch,) detached losses of the single rows, unweighted."""
     outputs: Tensor
     """(batch, classes) detached logits."""
+
+
+class Scorer(Protocol):
+    """The scores of one split, gathered batch by batch; no (rows, classes) array is kept."""
+
+    @property
+    def predicted(self) -> np.ndarray | None:
+        """(rows,) predicted class indexes or numbers; None where a row may have several classes."""
+
+    @property
+    def confidence(self) -> np.ndarray | None:
+        """(rows,) float32 probabilities of the predicted classes; None where there are none."""
+
+    def add(self, indexes: np.ndarray, outputs: np.ndarray) -> None:
+        """Take (batch, classes) logits of the rows at `indexes`, (batch,), of the split; each row comes once."""
+
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics once every row came; not a number where one is undefined."""
+
+    def by_class(self) -> dict[str, dict[str, float]]:
+        """Return precision, recall, F1 and rows of every class by name; empty where there are no classes."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +92,7 @@ class Task(Protocol):
     """What the best model is chosen by unless the recipe says otherwise."""
 
     metrics: tuple[str, ...]
-    """Names of all that `score` returns."""
+    """Names of all that `Scorer.metrics` returns."""
     new_parameters: list[str]
     """Names of the parameters that the checkpoint did not hold; known once the model is built."""
     max_length: int
@@ -89,11 +115,8 @@ class Task(Protocol):
     def loss(self, model: nn.Module, batch: Batch) -> LossSum:
         """Return the training loss of `batch`."""
 
-    def score(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """Return the metrics of (rows, classes) logits against targets."""
-
-    def score_by_class(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, dict[str, float]]:
-        """Return the scores of every class, by name; empty where there are no classes."""
+    def scorer(self, encoded: Encoded) -> Scorer:
+        """Return what gathers the scores of the rows of `encoded`."""
 
     def settings(self) -> dict[str, Any]:
         """Return what prediction must know besides the model."""

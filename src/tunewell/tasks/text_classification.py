@@ -20,7 +20,7 @@ from tunewell.models.source import Source, find
 from tunewell.problems import Problem, RecipeError
 from tunewell.recipe import Recipe
 from tunewell.tasks import _scores
-from tunewell.tasks._protocol import Batch, LossSum
+from tunewell.tasks._protocol import Batch, LossSum, Scorer
 from tunewell.tasks._text import TextEncoder, collate_text
 from tunewell.tasks._text_predictor import TextPredictor
 
@@ -96,7 +96,7 @@ class TextClassification:
         """Return rows `indexes`, padded to the longest of them."""
         inputs = collate_text(encoded, indexes, self.encoder.pad_id, self.encoder.has_type_ids)
         targets = torch.from_numpy(np.array(encoded.targets[indexes]))
-        return Batch(inputs, targets, self._row_weights(targets).sum(), int(encoded.lengths[indexes].sum()))
+        return Batch(inputs, targets, self._row_weights(targets), int(encoded.lengths[indexes].sum()))
 
     def loss(self, model: nn.Module, batch: Batch) -> LossSum:
         """Return the loss of `batch` as sum and count; logits are taken to fp32 first."""
@@ -114,21 +114,16 @@ class TextClassification:
             per_row = per_class.mean(dim=1)
         else:
             per_row = (logits.squeeze(-1) - batch.targets).square()
-        weighted = per_row * self._row_weights(batch.targets)
-        return LossSum(weighted.sum(), per_row.detach(), logits.detach())
+        return LossSum((per_row * batch.weights).sum(), per_row.detach(), logits.detach())
 
     @staticmethod
     def predictor(folder: Path, *, device: str, dtype: torch.dtype) -> TextPredictor:
         """Return the predictor of a result that this task wrote."""
         return TextPredictor(folder, device=device, dtype=dtype)
 
-    def score(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """Return accuracy, macro F1 and MCC; or Pearson and Spearman correlations and the mean squared error."""
-        return _scores.score(self.problem, outputs, targets)
-
-    def score_by_class(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, dict[str, float]]:
-        """Return precision, recall, F1 and rows of every class; empty for regression."""
-        return _scores.score_by_class(self.problem, self.labels, outputs, targets)
+    def scorer(self, encoded: Encoded) -> Scorer:
+        """Return what gathers accuracy, macro F1 and MCC; or correlations and the mean squared error."""
+        return _scores.scorer(self.problem, self.labels, encoded.targets)
 
     def settings(self) -> dict[str, Any]:
         """Return what prediction must know besides the model: stored beside the result as `tunewell.json`."""
@@ -143,8 +138,8 @@ class TextClassification:
 
     def _row_weights(self, targets: Tensor) -> Tensor:
         if self.problem == "single_label" and self.class_weights is not None:
-            return self.class_weights.to(targets.device)[targets]
-        return torch.ones(len(targets), device=targets.device)
+            return self.class_weights[targets]
+        return torch.ones(len(targets))
 
     def _max_length(self) -> int:
         wanted = self.recipe.data.max_length

@@ -1,4 +1,4 @@
-"""Evaluation: a model over a split, in batches of like length, the outputs back in the split's order."""
+"""Evaluation: a model over a split, in batches of like length; of a row's outputs only what its scores need is kept."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import nn
 
 from tunewell.data.cache import Encoded
 from tunewell.tasks._protocol import Task
+from tunewell.training.memory import is_out_of_memory, release
 
 
 class EvaluationInterruptedError(Exception):
@@ -19,12 +20,21 @@ class EvaluationInterruptedError(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """One evaluation: mean loss, metrics, and the (rows, classes) logits behind them."""
+    """One evaluation: mean loss, metrics, and what is known of each row, in the split's order."""
 
     loss: float
     metrics: dict[str, float]
-    outputs: np.ndarray
+    by_class: dict[str, dict[str, float]]
+    """Precision, recall, F1 and rows by class name; empty where there are no classes."""
     targets: np.ndarray
+    row_losses: np.ndarray
+    """(rows,) float32, unweighted."""
+    predicted: np.ndarray | None
+    """(rows,) class indexes or numbers; None where a row may have several classes."""
+    confidence: np.ndarray | None
+    """(rows,) float32 probabilities of the predicted classes; None where there are none."""
+    batch_size: int
+    """Rows of the largest batch that memory allowed: what was asked for, or less."""
 
 
 @torch.inference_mode()
@@ -38,28 +48,64 @@ def evaluate(
 ) -> Outcome:
     """Return how `model` does on `encoded`; the model is in evaluation mode meanwhile, and back in its own after.
 
-    Raises `EvaluationInterruptedError` when `interrupted()` is true between two batches.
+    A batch that memory does not allow is halved, and the evaluation goes on with halves; nothing done is done again.
+    Raises `EvaluationInterruptedError` when `interrupted()` is true between two batches, and what the allocator
+    raised when memory does not allow a single row.
     """
     by_length = np.argsort(encoded.lengths, kind="stable")
-    outputs: np.ndarray | None = None
-    loss_sum = count = 0.0
+    gathered = _Gathered(task, encoded)
     training = model.training
     model.eval()
+    start = 0
     try:
-        for start in range(0, len(by_length), batch_size):
+        while start < len(by_length):
             if interrupted():
                 raise EvaluationInterruptedError
             rows = by_length[start : start + batch_size]
-            batch = task.collate(encoded, rows).to(device)
-            loss = task.loss(model, batch)
-            loss_sum += float(loss.sum)
-            count += float(batch.count)
-            logits = loss.outputs.float().cpu().numpy()
-            if outputs is None:
-                outputs = np.empty((len(encoded), logits.shape[1]), dtype=np.float32)
-            outputs[rows] = logits
+            if gathered.fits(model, rows, device):
+                start += len(rows)
+            else:
+                batch_size = len(rows) // 2
+                release(device)
     finally:
         model.train(training)
-    assert outputs is not None, "a split is never empty"
-    targets = np.asarray(encoded.targets)
-    return Outcome(loss_sum / count, task.score(outputs, targets), outputs, targets)
+    return gathered.outcome(batch_size)
+
+
+class _Gathered:
+    """What is known of the rows so far."""
+
+    def __init__(self, task: Task, encoded: Encoded) -> None:
+        self.task, self.encoded = task, encoded
+        self.scorer = task.scorer(encoded)
+        self.losses, self.weights = np.zeros((2, len(encoded)), dtype=np.float32)
+
+    def fits(self, model: nn.Module, rows: np.ndarray, device: torch.device) -> bool:
+        """Take in what `model` does on `rows`; return False when memory does not allow that, for more than one."""
+        try:
+            batch = self.task.collate(self.encoded, rows).to(device)
+            loss = self.task.loss(model, batch)
+            losses, weights, outputs = (
+                tensor.float().cpu().numpy() for tensor in (loss.per_row, batch.weights, loss.outputs)
+            )
+        except (RuntimeError, MemoryError) as error:
+            if len(rows) == 1 or not is_out_of_memory(error):
+                raise
+            return False
+        self.losses[rows], self.weights[rows] = losses, weights
+        self.scorer.add(rows, outputs)
+        return True
+
+    def outcome(self, batch_size: int) -> Outcome:
+        # Summed in the split's order: the batches they came in make no difference.
+        weights = self.weights.astype(np.float64)
+        return Outcome(
+            loss=float((self.losses * weights).sum() / weights.sum()),
+            metrics=self.scorer.metrics(),
+            by_class=self.scorer.by_class(),
+            targets=np.asarray(self.encoded.targets),
+            row_losses=self.losses,
+            predicted=self.scorer.predicted,
+            confidence=self.scorer.confidence,
+            batch_size=batch_size,
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from tunewell.runs import log as logs
 from tunewell.runs.model_card import CardFacts, model_card
 from tunewell.runs.story import why
 from tunewell.training import checkpoint
-from tunewell.training.evaluate import Outcome
+from tunewell.training.evaluate import EvaluationInterruptedError, Outcome
 
 if TYPE_CHECKING:
     from tunewell.training.session import Session
@@ -30,15 +31,23 @@ def write(session: Session, ended: Ended) -> Iterator[Record]:
     """
     yield from _restore_best(session)
     split = next((s for s in ("test", "validation") if s in session.prepared.splits), None)
-    outcome = None
+    outcome, failure = None, ""
     if split is not None:
-        outcome, seconds = session.evaluation(split)
-        yield from session.record(_scored(session, split, outcome, seconds))
+        try:
+            outcome, seconds = session.evaluation(split)
+        except EvaluationInterruptedError:
+            raise
+        except Exception as error:  # whatever it is: a trained model is not lost for want of a score
+            failure = "".join(traceback.format_exception_only(error)).strip()
+            told = f"the result could not be scored on the {split} rows: {failure}"
+            yield from session.note(told, "result")
+        else:
+            yield from session.record(_scored(session, split, outcome, seconds))
     weights = session.state.weights.full(session.state.average)
     settings = json.dumps(session.work.task.settings(), ensure_ascii=False, indent=2)
     session.log.flush()
     records = list(logs.read(session.folder.log))
-    card = model_card(_facts(session, records, split, outcome), why([*records, ended]))
+    card = model_card(_facts(session, records, split, outcome, failure), why([*records, ended]))
     export(session.state.model, weights, session.work.task.tokenizer, card, session.folder.model, settings)
 
 
@@ -77,9 +86,9 @@ def _scored(session: Session, split: str, outcome: Outcome, seconds: float) -> E
 
 
 def _facts(
-    session: Session, records: Sequence[Record], split: str | None, outcome: Outcome | None
+    session: Session, records: Sequence[Record], split: str | None, outcome: Outcome | None, failure: str
 ) -> CardFacts:
-    prepared, task = session.prepared, session.work.task
+    prepared = session.prepared
     before = next((r for r in records if isinstance(r, Eval) and r.step == 0 and r.split == split), None)
     recipe = prepared.recipe
     return CardFacts(
@@ -94,7 +103,8 @@ def _facts(
         evaluated_on=split or "validation",
         scores_before=before.metrics if before else {},
         scores_after=outcome.metrics if outcome else {},
-        class_scores=task.score_by_class(outcome.outputs, outcome.targets) if outcome else {},
+        class_scores=outcome.by_class if outcome else {},
+        not_scored=failure,
     )
 
 
