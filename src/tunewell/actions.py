@@ -47,6 +47,15 @@ class ExcludeRows(_Action, tag="exclude_rows", frozen=True):
     rows: list[int]
 
 
+class SetMicroBatchTokens(_Action, tag="set_micro_batch_tokens", frozen=True):
+    """Send at most `value` tokens, padding included, through the model at once; an update stays what it is.
+
+    What the run does by itself when memory runs out.
+    """
+
+    value: int
+
+
 class EvaluateNow(_Action, tag="evaluate_now", frozen=True):
     """Evaluate on the validation split after this step."""
 
@@ -70,6 +79,7 @@ Action = (
     | SetMaxGradNorm
     | Rollback
     | ExcludeRows
+    | SetMicroBatchTokens
     | EvaluateNow
     | SaveNow
     | Stop

@@ -25,9 +25,11 @@ class _Record(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True,
 
 
 class Started(_Record, tag="started", frozen=True, kw_only=True):
-    """The run began (once a run; a resume appends `Rewound` instead)."""
+    """The run began; a resume appends `Rewound` in its place, and this again only when recipe or data changed."""
 
     run: str
+    parent: str = ""
+    """Where a branch came from, such as ``reviews@300``; empty: it began with the pre-trained model."""
     recipe_hash: str
     data_hash: str
     fingerprint: dict[str, str]
@@ -195,7 +197,7 @@ def encode(record: Record) -> bytes:
     """Return `record` as one line of JSON, newline included."""
     line = _encoder.encode(record)
     if b"null" in line:  # rare: only a value that is not finite, or the word in a text, brings it in
-        line = _encoder.encode(_spell_non_finite(msgspec.to_builtins(record)))
+        line = _encoder.encode(spell_non_finite(msgspec.to_builtins(record)))
     return line + b"\n"
 
 
@@ -205,11 +207,12 @@ def decode(line: bytes | str) -> Record:
     return record
 
 
-def _spell_non_finite(value: Any) -> Any:
+def spell_non_finite(value: Any) -> Any:
+    """Return built-in `value` with what JSON has no number for as the text that `decode` takes back: NaN stays NaN."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, dict):
-        return {key: _spell_non_finite(item) for key, item in value.items()}
+        return {key: spell_non_finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_spell_non_finite(item) for item in value]
+        return [spell_non_finite(item) for item in value]
     return value

@@ -81,7 +81,7 @@ def test_padding_changes_no_loss(tiny_recipe: Make, begin: Begin) -> None:
 
 def test_a_token_budget_cuts_micro_batches_and_nothing_else(tiny_recipe: Make, begin: Begin) -> None:
     state, work = begin(tiny_recipe(max_tokens_per_batch=64, gradient_accumulation_steps=3, num_epochs=1))
-    assert work.micro_batch_rows(16) == 4
+    assert work.micro_batch_rows(16, None) == 4
     seen: list[int] = []
     for update in train_steps(state, work):
         assert len(update.rows) * int(work.encoded.lengths[update.rows].max()) <= 192

@@ -39,6 +39,7 @@ def test_a_rollback_brings_back_all_but_the_adjustments(tiny_recipe: Make, begin
         "rate_factor": 1.0,
         "max_grad_norm": 1.0,
         "excluded_rows": [],
+        "max_micro_batch_tokens": None,
     }
 
 

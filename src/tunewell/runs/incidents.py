@@ -19,6 +19,7 @@ from tunewell.actions import (
     ScaleLearningRate,
     SetLearningRate,
     SetMaxGradNorm,
+    SetMicroBatchTokens,
     Stop,
 )
 from tunewell.records import Acted, Eval, Finding, Record, Rewound, Severity, Step
@@ -148,6 +149,8 @@ def describe(action: Action) -> str:
             return f"rolled back to the last healthy checkpoint before step {before:,}{also}"
         case ExcludeRows(rows=rows):
             return f"excluded {len(rows):,} row{'' if len(rows) == 1 else 's'} from training"
+        case SetMicroBatchTokens(value=value):
+            return f"sent at most {value:,} tokens through the model at once"
         case EvaluateNow():
             return "evaluated"
         case SaveNow():

@@ -15,6 +15,7 @@ from tunewell.actions import (
     ScaleLearningRate,
     SetLearningRate,
     SetMaxGradNorm,
+    SetMicroBatchTokens,
     Stop,
 )
 from tunewell.records import Rewound
@@ -71,6 +72,13 @@ def apply(
             excluded = state.adjustments.excluded_rows
             excluded.extend(sorted(set(rows) - set(excluded)))
             return Outcome("applied", f"{len(rows)} rows left out from now on, {len(excluded)} in all")
+        case SetMicroBatchTokens(value=value):
+            if value < 1:
+                return Outcome("refused", f"{value} tokens are no micro-batch")
+            state.adjustments.max_micro_batch_tokens = value
+            return Outcome(
+                "applied", f"at most {value:,} tokens at once from now on; updates stay what they are"
+            )
         case Rollback():
             return _roll_back(action, state, plan, store)
         case EvaluateNow():
@@ -107,9 +115,7 @@ def _roll_back(action: Rollback, state: TrainState, plan: Plan, store: CommitSto
     left, rate = state.progress.step, _rate(state, plan)
     store.restore(commit)
     state.adjustments.rate_factor *= action.learning_rate_factor
-    detail = (
-        f"step {left} → {commit.step} (checkpoint {commit.folder.name}); the batches since are passed over"
-    )
+    detail = f"step {left} → {commit.step}; the batches since are passed over"
     if action.learning_rate_factor != 1.0:
         detail += f"; learning rate × {action.learning_rate_factor:g} (was {rate:.3g})"
     rewound = Rewound(

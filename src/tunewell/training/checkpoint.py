@@ -3,100 +3,147 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from tunewell.problems import RunError
 from tunewell.records import Committed
 from tunewell.runs import checkpoints
 from tunewell.runs.checkpoints import Commit
+from tunewell.runs.disk import DiskFullError
 from tunewell.training.state import Tensors
 
 STATE = "state.json"
 ROWS = "rows.bin"
 
+RETRY_SECONDS = 10.0
+"""Between two attempts to write a checkpoint that the disk refused."""
+ATTEMPTS = 3
+"""Of a checkpoint that the disk refuses for another reason than that it is full: that one is waited for."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run's state at one moment, in memory: all that a commit is made of.
+
+    `facts` go into the manifest, `state` and `rows` into files of their own; `waited` are the seconds for which
+    training stood still for it.
+    """
+
+    commit: int
+    step: int
+    tensors: Tensors
+    state: Mapping[str, Any]
+    rows: bytes
+    facts: Mapping[str, Any]
+    waited: float = 0.0
+
+
+@dataclass
+class Writing:
+    """A snapshot on its way to the disk; `committed` or `error` says what became of it."""
+
+    snapshot: Snapshot
+    trouble: str = ""
+    """Why it has to be tried again, in words."""
+    committed: Committed | None = None
+    error: Exception | None = None
+    _done: threading.Event = field(default_factory=threading.Event)
+    _given_up: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is over, `seconds` at most; tell whether it is."""
+        return self._done.wait(seconds)
+
+    def give_up(self) -> None:
+        """Try no further: the attempt under way is the last."""
+        self._given_up.set()
+
 
 class Checkpointer:
-    """Writes commits in a thread, one at a time: a second save waits for the first."""
+    """Writes snapshots in a thread, one at a time."""
 
     def __init__(self, root: Path, limit: int) -> None:
         self.root, self.limit = root, limit
         existing = [c.commit for c in checkpoints.commits(root)]
         self.next_commit = max(existing, default=-1) + 1
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
-        self._writing: Future[Committed] | None = None
 
-    def save(
-        self,
-        step: int,
-        snapshot: Callable[[], tuple[Tensors, dict[str, Any]]],
-        rows: bytes,
-        facts: Mapping[str, Any],
-        keep: Collection[int],
-    ) -> list[Committed]:
-        """Take a snapshot and begin to write it; return the commits that became durable since the last call.
+    def write(self, snapshot: Snapshot) -> Writing:
+        """Begin to write `snapshot`; the one before it must be over.
 
-        `facts` go into the manifest; `keep` are commits that pruning must leave. Raises what writing the
-        commit before raised.
+        On a full disk it is tried again until there is room, unless it would be the run's first commit: then nothing
+        is lost by saying so at once.
         """
-        began = time.perf_counter()
-        finished = self.finished(wait=True)
-        tensors, state = snapshot()
-        waited = time.perf_counter() - began
-        commit, self.next_commit = self.next_commit, self.next_commit + 1
-        self._writing = self._thread.submit(
-            self._write, commit, step, tensors, state, rows, dict(facts), {*keep}, waited
-        )
-        return finished
+        writing = Writing(snapshot)
+        # A daemon: whoever aborts the process does not wait for it, and a commit is whole or not there.
+        threading.Thread(
+            target=self._write_until_durable, args=(writing,), name="checkpoint", daemon=True
+        ).start()
+        return writing
 
-    def finished(self, *, wait: bool = False) -> list[Committed]:
-        """Return the commit that became durable since the last call, if any; with `wait`, wait for it."""
-        if self._writing is None or not (wait or self._writing.done()):
-            return []
-        writing, self._writing = self._writing, None
-        return [writing.result()]
+    def _write_until_durable(self, writing: Writing) -> None:
+        is_first = not checkpoints.commits(self.root)
+        attempt = 0
+        try:
+            while writing.committed is None:
+                attempt += 1
+                try:
+                    writing.committed = self._write(writing.snapshot)
+                except RunError as error:
+                    passes = isinstance(error, DiskFullError) or (
+                        attempt < ATTEMPTS and isinstance(error.__cause__, OSError)
+                    )
+                    if is_first or not passes:
+                        raise
+                    writing.trouble = error.problems[0].message
+                    if writing._given_up.wait(RETRY_SECONDS):
+                        raise
+                    checkpoints.clear_temporary(self.root)
+            self.prune(writing.snapshot.commit)
+        except Exception as error:  # a thread's error would be lost: whoever waits for the commit looks at it
+            writing.error = error
+        finally:
+            writing._done.set()
 
-    def close(self) -> None:
-        """Wait for the writing thread to end."""
-        self._thread.shutdown(wait=True)
-
-    def _write(
-        self,
-        commit: int,
-        step: int,
-        tensors: Tensors,
-        state: dict[str, Any],
-        rows: bytes,
-        facts: dict[str, Any],
-        keep: set[int],
-        waited: float,
-    ) -> Committed:
+    def _write(self, snapshot: Snapshot) -> Committed:
         def write_files(folder: Path) -> None:
-            for name, part in tensors.items():
+            for name, part in snapshot.tensors.items():
                 # Written by Python: a full disk is then an OSError with its number, which `write_commit` explains.
                 _file(folder, name).write_bytes(save({k: t.cpu().contiguous() for k, t in part.items()}))
-            (folder / STATE).write_text(json.dumps(state), encoding="utf-8")
-            (folder / ROWS).write_bytes(rows)
+            (folder / STATE).write_text(json.dumps(snapshot.state), encoding="utf-8")
+            (folder / ROWS).write_bytes(snapshot.rows)
 
-        written = checkpoints.write_commit(self.root, commit, step, write_files, facts)
-        # A rollback to any of them needs the best one of its time.
+        written = checkpoints.write_commit(
+            self.root, snapshot.commit, snapshot.step, write_files, snapshot.facts
+        )
+        return told(written, snapshot.waited)
+
+    def prune(self, newest: int) -> None:
+        """Delete the commits that are no longer kept, the one numbered `newest` being the last."""
+        # A rollback to any of them needs the best one of its time; the first is where all came from.
         present = checkpoints.commits(self.root)
         bests = {int(best) for c in present if (best := c.facts.get("best_commit")) is not None}
-        checkpoints.prune(self.root, {*keep, *bests, commit}, self.limit)
-        return Committed(
-            time=time.time(),
-            commit=commit,
-            step=step,
-            folder=written.folder.name,
-            bytes=written.bytes,
-            seconds=waited,
-            reason=str(facts["reason"]),
-        )
+        checkpoints.prune(self.root, {0, *bests, newest}, self.limit)
+
+
+def told(commit: Commit, seconds: float) -> Committed:
+    """Return the record of `commit`, for which training stood still for `seconds`."""
+    return Committed(
+        time=time.time(),
+        commit=commit.commit,
+        step=commit.step,
+        folder=commit.folder.name,
+        bytes=commit.bytes,
+        seconds=seconds,
+        reason=str(commit.facts["reason"]),
+    )
 
 
 def load(commit: Commit) -> tuple[Tensors, dict[str, Any], bytes]:

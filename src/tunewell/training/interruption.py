@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a flag that the run polls; a second Ctrl-C aborts at once."""
+"""SIGTERM and Ctrl-C: at once where nothing would be lost, else as a flag that the run polls; a second Ctrl-C aborts."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ class Interruption:
 
     def __init__(self) -> None:
         self.name: str | None = None
+        self.has_work = False
+        """Whether there is something to save: until then a signal ends the process where it stands."""
 
     def came(self) -> bool:
         """Tell whether a signal came."""
@@ -34,6 +36,7 @@ class Interruption:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name
-        if self.name == name == "SIGINT":
-            raise KeyboardInterrupt
+        repeated = self.name == name == "SIGINT"
+        if repeated or not self.has_work:
+            raise KeyboardInterrupt if name == "SIGINT" else SystemExit(128 + number)
         self.name = name

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from tunewell.probes.updates import UpdateProbe
 from tunewell.problems import Problem, RunError
 from tunewell.tasks._protocol import Batch, LossSum, Task
 from tunewell.training.device import Compute
+from tunewell.training.memory import is_out_of_memory, release
 from tunewell.training.noise import seed_noise
 from tunewell.training.plan import Plan
 from tunewell.training.state import TrainState
@@ -43,6 +45,8 @@ class Update:
     layer_updates: dict[str, Tensor] | None
     seconds: float = 0.0
     data_seconds: float = 0.0
+    out_of_memory: str = ""
+    """Why `max_micro_batch_tokens` was lowered at this update, in words."""
 
 
 @dataclass(frozen=True)
@@ -57,29 +61,42 @@ class Work:
     batch_size: int
     max_tokens_per_batch: int | None
 
-    def micro_batch_rows(self, longest: int) -> int:
-        """Return how many rows of `longest` tokens go through the model at once."""
-        if self.max_tokens_per_batch is None:
-            return self.batch_size
-        return max(1, self.max_tokens_per_batch // longest)
+    def micro_batch_rows(self, longest: int, most_tokens: int | None) -> int:
+        """Return how many rows of `longest` tokens go through the model at once; `most_tokens` bounds them further."""
+        budgets = [budget for budget in (self.max_tokens_per_batch, most_tokens) if budget is not None]
+        sizes = [max(1, budget // longest) for budget in budgets]
+        return min(sizes if self.max_tokens_per_batch is not None else [self.batch_size, *sizes])
 
 
-def train_steps(state: TrainState, work: Work) -> Iterator[Update]:
-    """Yield one `Update` after each optimizer step until the plan's end."""
+@dataclass
+class Gradient:
+    """The gradient of one update, gathered in the weights, and the losses that it is of."""
+
+    batches: list[Batch]
+    count: Tensor
+    losses: list[LossSum]
+    data_seconds: float
+    out_of_memory: str = ""
+
+
+Poll = Callable[[str], bool]
+"""Told what begins (``data``, ``step``), it says whether the run has to end before it."""
+
+
+def train_steps(state: TrainState, work: Work, poll: Poll = lambda _: False) -> Iterator[Update]:
+    """Yield one `Update` after each optimizer step until the plan's end, or until `poll` says so.
+
+    An update that `poll` ends half-way leaves no trace: its gradient is forgotten.
+    """
     while state.progress.step < work.plan.total_steps:
         began = time.perf_counter()
         stage = work.plan.stage_at(state.progress.step)
         if stage.index != state.progress.stage:
             state.enter(stage)
         rows = next_rows(state, work)
-        batches = [
-            work.task.collate(work.encoded, part).to(work.compute.device) for part in split(rows, work)
-        ]
-        collated = time.perf_counter()
-
-        seed_noise(state.recipe.seed, state.progress.step, state.adjustments.cursor)
-        count = torch.stack([batch.count for batch in batches]).sum()
-        losses = [forward_backward(state, work, batch, count) for batch in batches]
+        gradient = gather_gradient(state, work, rows, poll)
+        if gradient is None:
+            return
 
         factor = stage.rate_factor(state.progress.step) * state.adjustments.rate_factor
         rate = state.optimizers.set_rate(factor)
@@ -100,16 +117,67 @@ def train_steps(state: TrainState, work: Work) -> Iterator[Update]:
             learning_rate=rate,
             max_grad_norm=state.adjustments.max_grad_norm,
             rows=rows,
-            tokens=sum(batch.num_tokens for batch in batches),
-            loss=torch.stack([loss.sum.detach() for loss in losses]).sum() / count,
-            per_row=torch.cat([loss.per_row for loss in losses]),
+            tokens=sum(batch.num_tokens for batch in gradient.batches),
+            loss=torch.stack([loss.sum.detach() for loss in gradient.losses]).sum() / gradient.count,
+            per_row=torch.cat([loss.per_row for loss in gradient.losses]),
             gradient_norm=norms.total,
             finite=finite,
             layer_gradients=norms.by_layer(state.layers, state.layer_order) if probed else None,
             layer_updates=moved.by_layer(state.layers, state.layer_order) if moved else None,
             seconds=time.perf_counter() - began,
-            data_seconds=collated - began,
+            data_seconds=gradient.data_seconds,
+            out_of_memory=gradient.out_of_memory,
         )
+
+
+def gather_gradient(state: TrainState, work: Work, rows: np.ndarray, poll: Poll) -> Gradient | None:
+    """Gather the gradient of an update over `rows`; None: `poll` ended it.
+
+    Where memory runs out it is begun again in micro-batches of half the tokens, for the rest of the run: one gradient
+    in more parts, equal but for rounding.
+    """
+    told = ""
+    while True:
+        try:
+            gradient = _in_parts(state, work, rows, poll)
+        except (RuntimeError, MemoryError) as error:
+            largest = _largest(state, work, rows)
+            if not is_out_of_memory(error) or largest[0] == 1:
+                raise
+        else:
+            if gradient is None:
+                state.weights.clear_gradients()
+            else:
+                gradient.out_of_memory = told
+            return gradient
+        # Outside of `except`, whose traceback would keep the tensors of the failed attempt alive.
+        state.weights.clear_gradients()
+        release(work.compute.device)
+        state.adjustments.max_micro_batch_tokens = largest[0] * largest[1] // 2
+        told = f"memory ran out with {largest[0]:,} rows of {largest[1]:,} tokens at once"
+
+
+def _in_parts(state: TrainState, work: Work, rows: np.ndarray, poll: Poll) -> Gradient | None:
+    began = time.perf_counter()
+    if poll("data"):
+        return None
+    parts = split(rows, state, work)
+    batches = [work.task.collate(work.encoded, part).to(work.compute.device) for part in parts]
+    collated = time.perf_counter()
+    seed_noise(state.recipe.seed, state.progress.step, state.adjustments.cursor)
+    count = torch.stack([batch.count for batch in batches]).sum()
+    losses = []
+    for batch in batches:
+        if poll("step"):
+            return None
+        losses.append(forward_backward(state, work, batch, count))
+    return Gradient(batches, count, losses, collated - began)
+
+
+def _largest(state: TrainState, work: Work, rows: np.ndarray) -> tuple[int, int]:
+    """Return rows and tokens a row of the update's largest micro-batch."""
+    sizes = [(len(part), int(work.encoded.lengths[part].max())) for part in split(rows, state, work)]
+    return max(sizes, key=math.prod)
 
 
 def forward_backward(state: TrainState, work: Work, batch: Batch, count: Tensor) -> LossSum:
@@ -156,10 +224,10 @@ def next_rows(state: TrainState, work: Work) -> np.ndarray:
     raise RunError(Problem("data", "every training row is excluded", fix="begin a new run with other rows"))
 
 
-def split(rows: np.ndarray, work: Work) -> list[np.ndarray]:
+def split(rows: np.ndarray, state: TrainState, work: Work) -> list[np.ndarray]:
     """Cut an update's rows into micro-batches: parts of one gradient, so that only memory depends on their size."""
     lengths = work.encoded.lengths[rows]
-    size = work.micro_batch_rows(int(lengths.max()))
+    size = work.micro_batch_rows(int(lengths.max()), state.adjustments.max_micro_batch_tokens)
     if len(rows) <= size:
         return [rows]
     by_length = rows[np.argsort(lengths, kind="stable")]

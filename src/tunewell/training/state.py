@@ -42,6 +42,8 @@ class Adjustments:
     rate_factor: float = 1.0
     max_grad_norm: float | None = None
     excluded_rows: list[int] = field(default_factory=list)
+    max_micro_batch_tokens: int | None = None
+    """Rows × longest of what goes through the model at once, since memory ran out; None: as the recipe says."""
 
 
 class TrainState:

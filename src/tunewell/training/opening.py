@@ -1,0 +1,105 @@
+"""How a session begins, from nothing or from a commit, and how it is kept from ending without a word."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterator
+
+import msgspec
+
+from tunewell import monitors
+from tunewell.monitors import Watch
+from tunewell.policies import Judge
+from tunewell.problems import Problem, RunError
+from tunewell.records import Ended, Record, Started
+from tunewell.runs.disk import in_words, write_durably
+from tunewell.runs.environment import environment
+from tunewell.runs.folder import RunFolder
+from tunewell.runs.log import LogWriter
+from tunewell.training import changes
+from tunewell.training.device import torch_facts
+from tunewell.training.interruption import Interruption
+from tunewell.training.memory import is_out_of_memory
+from tunewell.training.session import Session
+from tunewell.training.setup import Prepared, parameter_counts
+from tunewell.training.state import TrainState
+
+
+def new_session(
+    prepared: Prepared,
+    state: TrainState,
+    folder: RunFolder,
+    log: LogWriter,
+    interruption: Interruption,
+    parent: str = "",
+) -> Session:
+    """Return a session that stands before its first update; `parent` is the point that a branch came from."""
+    recipe = prepared.recipe
+    watch = Watch(monitors.from_recipe(recipe, prepared.task.main_metric))
+    identity = changes.identity(prepared, parent)
+    return Session(prepared, state, folder, log, watch, Judge(recipe), interruption, identity)
+
+
+def started(session: Session) -> Iterator[Record]:
+    """Log what the run begins with: its plan, its data's ledger, where it computes."""
+    prepared, folder = session.prepared, session.folder
+    ledger = msgspec.json.format(msgspec.json.encode(prepared.ledger))
+    with in_words("write the ledger of the data", folder.path):
+        write_durably(folder.path / "data.json", ledger)
+    changes.remember_rows(folder, prepared)
+    trained, total = parameter_counts(session.state.model)
+    counts = prepared.ledger.splits["train"].balance if prepared.dataset.problem == "single_label" else {}
+    yield from session.record(
+        Started(
+            time=time.time(),
+            run=folder.name,
+            parent=session.identity["parent"],
+            recipe_hash=prepared.recipe.hash(),
+            data_hash=prepared.dataset.hash,
+            fingerprint=environment(torch_facts(prepared.compute)),
+            total_steps=session.plan.total_steps,
+            batches_per_epoch=session.plan.batches_per_epoch,
+            num_rows={split: len(encoded) for split, encoded in prepared.splits.items()},
+            trainable_parameters=trained,
+            total_parameters=total,
+            num_classes=len(counts),
+            class_counts=counts,
+        )
+    )
+    for text in prepared.ledger.lines(brief=True):
+        yield from session.note(text, "ledger")
+    for text in prepared.ledger.notes:
+        yield from session.note(text, "data")
+
+
+def guarded(session: Session, opening: Iterator[Record]) -> Iterator[Record]:
+    """Run to the end; whatever breaks the run is written in its log before it is raised."""
+    aborted = False
+    try:
+        with session.watchdog.watching():
+            session.interruption.has_work = True
+            yield from opening
+            yield from session.run()
+    except KeyboardInterrupt:
+        aborted = True
+        raise
+    except Exception as error:
+        reason = "".join(traceback.format_exception_only(error)).strip()
+        session.log.append(
+            Ended(time=time.time(), step=session.state.progress.step, status="failed", reason=reason)
+        )
+        if is_out_of_memory(error):
+            raise _out_of_memory(session.folder) from error
+        raise
+    finally:
+        session.interruption.has_work = False
+        if not aborted:
+            session.saving.close()
+        session.log.close()
+
+
+def _out_of_memory(folder: RunFolder) -> RunError:
+    fix = "give it more memory, or less to hold: `embeddings: freeze`, `optimizer: adafactor`, a lower data.max_length"
+    message = "memory ran out where nothing can be split further"
+    return RunError(Problem("run", message, str(folder.path), fix=fix))
