@@ -1,11 +1,16 @@
+import math
+import os
+import shutil
+
+import msgspec
 import pytest
 
 from tunewell.actions import ScaleLearningRate
 from tunewell.problems import RunError
-from tunewell.records import Acted, Committed, Ended, Eval, Finding, Rewound, Started, Step
+from tunewell.records import Acted, Committed, Ended, Eval, Finding, Rewound, Started, Step, encode
 from tunewell.runs.folder import RunFolder
 from tunewell.runs.log import LogWriter
-from tunewell.runs.summary import list_runs, summarize
+from tunewell.runs.summary import list_runs, store, stored, summarize
 
 
 def started(at=1000.0, steps=100):
@@ -173,3 +178,100 @@ def test_a_run_that_cannot_be_read_is_listed_as_such(tmp_path):
         "good": "completed",
         "bad": "unreadable",
     }
+
+
+def listed(root):
+    return {found.name: found for found in list_runs(root)}
+
+
+def test_the_index_of_a_run_is_what_its_log_says(tmp_path):
+    run = make(tmp_path / "demo", whole())
+    assert stored(run) is None
+    store(run)
+    assert stored(run) == summarize(run.path) == listed(tmp_path)["demo"]
+
+
+def test_an_index_of_a_log_with_another_length_counts_for_nothing(tmp_path):
+    run = make(tmp_path / "demo", whole()[:-1])
+    store(run)
+    with run.log.open("ab") as log:
+        log.write(encode(whole()[-1]))
+    assert stored(run) is None
+    assert listed(tmp_path)["demo"].status == "completed"
+    run.log.unlink()
+    assert listed(tmp_path)["demo"].step == 0
+
+
+def test_nothing_non_finite_is_lost_in_the_index(tmp_path):
+    worst = msgspec.structs.replace(evaluation(2), loss=math.inf, metrics={"accuracy": math.nan})
+    run = make(tmp_path / "demo", [started(), msgspec.structs.replace(step(1), loss=math.nan), worst])
+    store(run)
+    found = stored(run)
+    assert math.isnan(found.loss)
+    assert found.last_eval.loss == math.inf
+    assert math.isnan(found.last_eval.metrics["accuracy"])
+
+
+def test_every_damage_to_the_index_is_noticed(tmp_path):
+    run = make(tmp_path / "demo", whole())
+    store(run)
+    content, found = run.summary.read_bytes(), stored(run)
+    for place in range(len(content)):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << (place % 8)
+        run.summary.write_bytes(flipped)
+        assert stored(run) in (None, found)  # a blank between two keys may change without harm
+    for size in (0, 1, len(content) // 2):
+        run.summary.write_bytes(content[:size])
+        assert stored(run) is None
+    run.summary.unlink()
+    run.summary.mkdir()
+    assert listed(tmp_path)["demo"] == found
+
+
+def test_a_copied_run_is_listed_under_its_own_name(tmp_path):
+    run = make(tmp_path / "demo", whole())
+    store(run)
+    shutil.copytree(run.path, tmp_path / "again")
+    found = listed(tmp_path)
+    assert {name: summary.path for name, summary in found.items()} == {
+        "demo": str(tmp_path / "demo"),
+        "again": str(tmp_path / "again"),
+    }
+
+
+def test_an_index_of_a_run_without_an_end_asks_who_holds_it(tmp_path):
+    run = make(tmp_path / "demo", whole()[:-1])
+    store(run)
+    assert stored(run).status == "crashed"
+    with run.hold():
+        assert stored(run).status == "running"
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", int)() == 0, reason="root may write anywhere")
+def test_a_read_only_run_is_listed_and_not_indexed(tmp_path):
+    run = make(tmp_path / "demo", whole())
+    run.path.chmod(0o500)
+    try:
+        assert listed(tmp_path)["demo"].status == "completed"
+        with pytest.raises(RunError, match="writing is not allowed"):
+            store(run)
+    finally:
+        run.path.chmod(0o700)
+
+
+def test_a_clock_that_goes_back_leaves_a_sane_summary(tmp_path):
+    """The clock is set back by a day after the start, and to 1970 for the end."""
+    records = [
+        started(at=100_000.0),
+        msgspec.structs.replace(step(1), time=13_600.0),
+        msgspec.structs.replace(step(2), time=13_601.0),
+    ]
+    run = make(tmp_path / "demo", records)
+    found = summarize(run.path)
+    assert (found.status, found.step, found.started, found.updated, found.seconds) == (
+        "crashed", 2, 100_000.0, 100_000.0, 0.0,
+    )  # fmt: skip
+    make(tmp_path / "later", [started(at=13_700.0), Ended(time=1.0, step=1, status="completed", reason="")])
+    assert [found.name for found in list_runs(tmp_path)] == ["demo", "later"]
+    assert all(found.seconds >= 0 and found.updated >= found.started for found in list_runs(tmp_path))

@@ -89,6 +89,25 @@ def test_the_seal_is_removed(folder: Path) -> None:
         sums.check(folder)
 
 
+def test_what_is_fixed_is_sealed_before_the_end(folder: Path) -> None:
+    (folder / "recipe.yaml").write_text("model: x")
+    sums.write(folder)
+    sealed = sums.read(folder)
+    (folder / "recipe.yaml").write_text("model: y")  # a narrowed seal blesses nothing
+    for _ in range(2):
+        sums.narrow(folder)
+        assert sealed is not None
+        assert sums.read(folder) == {"recipe.yaml": sealed["recipe.yaml"]}
+        assert list(sums.check(folder)) == ["recipe.yaml"]
+    sums.write(folder, only=sums.FIXED)
+    assert sums.check(folder) == {}
+    assert list(sums.read(folder) or {}) == ["recipe.yaml"]
+    (folder / sums.SUMS).write_bytes(b"")
+    for _ in range(2):
+        sums.narrow(folder)
+        assert not (folder / sums.SUMS).exists()
+
+
 def test_a_full_disk_is_said_in_words(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

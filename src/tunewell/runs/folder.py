@@ -45,6 +45,11 @@ class RunFolder:
         return self.path / "log.jsonl"
 
     @property
+    def summary(self) -> Path:
+        """Index of the log for listings, made again whenever it does not fit (JSON)."""
+        return self.path / "summary.json"
+
+    @property
     def rows(self) -> Path:
         """Per-row losses by epoch."""
         return self.path / "rows"

@@ -9,33 +9,47 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from tunewell.runs.disk import in_words, sync_folder, write_durably
 
 SUMS = "SHA256SUMS"
+FIXED = ("recipe.yaml", "environment.json", "data.json", "rows/digests.json")
+"""Files of a run that stay as they are from its beginning on."""
 
 _OWN = b"# SHA-256 of the lines below: "
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}  # as `sha256sum` writes awkward names
 
 
-def write(folder: Path, leave_out: Collection[str] = ()) -> None:
+def write(folder: Path, leave_out: Collection[str] = (), only: Collection[str] | None = None) -> None:
     """Seal `folder`: all files below it, but for hidden ones and the entries named in `leave_out`.
 
-    Raises `RunError` when the disk refuses.
+    With `only` those of these files that are there. Raises `RunError` when the disk refuses.
     """
     with in_words("seal the folder", folder):
-        lines = b"".join(
-            _line(path.relative_to(folder).as_posix(), digest(path))
-            for path in _files(folder, {*leave_out, SUMS})
-        )
-        own = hashlib.sha256(lines).hexdigest().encode()
-        write_durably(folder / SUMS, _OWN + own + b"\n" + lines)
+        names = [path.relative_to(folder).as_posix() for path in _files(folder, {*leave_out, SUMS})]
+        _write(folder, {name: digest(folder / name) for name in names if only is None or name in only})
+
+
+def narrow(folder: Path, only: Collection[str] = FIXED) -> None:
+    """Leave only these files in the seal of `folder`, because the others will change; harmless when there is none.
+
+    Nothing is read again: a file that was damaged since still differs from its seal. A damaged list goes.
+    """
+    with in_words("narrow the seal", folder):
+        if not (folder / SUMS).exists():
+            return
+        sealed = read(folder)
+        if sealed is None:
+            (folder / SUMS).unlink()
+            sync_folder(folder)
+        elif not sealed.keys() <= {*only}:
+            _write(folder, {name: digest for name, digest in sealed.items() if name in only})
 
 
 def remove(folder: Path) -> None:
-    """Break the seal of `folder`, durably, because its files will change; harmless when there is none."""
+    """Break the seal of `folder`, durably; harmless when there is none."""
     with in_words("remove the seal", folder):
         if (folder / SUMS).exists():
             (folder / SUMS).unlink()
@@ -67,6 +81,12 @@ def digest(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal; lets other threads run meanwhile."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(folder: Path, sealed: Mapping[str, str]) -> None:
+    lines = b"".join(_line(name, hexadecimal) for name, hexadecimal in sealed.items())
+    own = hashlib.sha256(lines).hexdigest().encode()
+    write_durably(folder / SUMS, _OWN + own + b"\n" + lines)
 
 
 def _problem(path: Path, expected: str) -> str | None:
