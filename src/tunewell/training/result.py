@@ -19,6 +19,7 @@ from tunewell.runs.model_card import CardFacts, model_card
 from tunewell.runs.story import why
 from tunewell.training import checkpoint
 from tunewell.training.evaluate import EvaluationInterruptedError, Outcome
+from tunewell.training.validation import evaluation
 
 if TYPE_CHECKING:
     from tunewell.training.session import Session
@@ -34,7 +35,7 @@ def write(session: Session, ended: Ended) -> Iterator[Record]:
     outcome, failure = None, ""
     if split is not None:
         try:
-            outcome, seconds = session.evaluation(split)
+            outcome, seconds = evaluation(session, split)
         except EvaluationInterruptedError:
             raise
         except Exception as error:  # whatever it is: a trained model is not lost for want of a score
