@@ -16,7 +16,7 @@ from typing import Any
 from cyclopts import App, CycloptsError, Parameter
 
 from tunewell import __version__
-from tunewell.cli._codes import BAD_INPUT, DONE, FAILED, INTERRUPTED
+from tunewell.cli._codes import BAD_INPUT, DONE, FAILED, INTERRUPTED, TERMINATED
 from tunewell.problems import InputError
 
 
@@ -60,6 +60,10 @@ def _guarded(verb: Any, args: tuple[Any, ...], kwargs: dict[str, Any], arguments
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
+    except SystemExit as ending:
+        if ending.code == TERMINATED:
+            print("Terminated: nothing was begun.", file=sys.stderr)
+        raise
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE

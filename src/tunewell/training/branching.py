@@ -46,7 +46,7 @@ def branch(
                 Problem("run", f"the checkpoint is damaged: {'; '.join(damage)}", str(commit.folder))
             )
         document = load_document(parent.recipe, overrides)
-        path = _folder(parent, document.recipe.output_dir, overrides, name, Path(root))
+        path = run_folders.next_free(Path(root), parent.name) if name is None else Path(root) / name
         recipe = document.recipe.model_copy(update={"name": path.name, "output_dir": None})
         prepared = prepare_run(recipe, parent.path)
         _refuse_misfits(prepared, commit, parent)
@@ -57,16 +57,6 @@ def branch(
             first = _adopt(commit, folder, prepared, origin)
             session = new_session(prepared, state, folder, LogWriter(folder.log), interruption, origin)
             yield from guarded(session, from_commit(session, first, [], {}))
-
-
-def _folder(
-    parent: RunFolder, output_dir: str | None, overrides: Sequence[str], name: str | None, root: Path
-) -> Path:
-    if name is not None:
-        return root / name
-    if output_dir is not None and any(each.partition("=")[0] == "output_dir" for each in overrides):
-        return Path(output_dir)
-    return run_folders.next_free(root, parent.name)
 
 
 def _refuse_misfits(prepared: Prepared, commit: Commit, parent: RunFolder) -> None:

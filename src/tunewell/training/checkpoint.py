@@ -98,7 +98,7 @@ class Checkpointer:
                     writing.committed = self._write(writing.snapshot)
                 except RunError as error:
                     passes = isinstance(error, DiskFullError) or (
-                        attempt < ATTEMPTS and isinstance(error.__cause__, OSError)
+                        attempt < ATTEMPTS and refused_by_disk(error)
                     )
                     if is_first or not passes:
                         raise
@@ -131,6 +131,16 @@ class Checkpointer:
         present = checkpoints.commits(self.root)
         bests = {int(best) for c in present if (best := c.facts.get("best_commit")) is not None}
         checkpoints.prune(self.root, {0, *bests, newest}, self.limit)
+
+
+def refused_by_disk(error: Exception) -> bool:
+    """Tell whether the disk could not write; a run's folder that is gone is another matter."""
+    cause = error.__cause__
+    return (
+        isinstance(error, RunError)
+        and isinstance(cause, OSError)
+        and not isinstance(cause, FileNotFoundError)
+    )
 
 
 def told(commit: Commit, seconds: float) -> Committed:

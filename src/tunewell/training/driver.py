@@ -39,7 +39,11 @@ class Report:
 
 
 def check(recipe: Recipe, base: Path) -> Report:
-    """Read the recipe's data, encode it and plan the training without loading the model's weights."""
+    """Read the recipe's data, encode it and plan the training without loading the model's weights.
+
+    Raises an `InputError` for whatever would refuse the training, a used or full folder of the run included.
+    """
+    _refuse_output(recipe, "run")
     return report(prepare_run(recipe, base))
 
 
@@ -73,6 +77,7 @@ def train(recipe: Recipe, base: Path | None = None, *, stem: str = "run") -> Ite
     base = base or Path.cwd()
     interruption = Interruption()
     with interruption.watched():
+        _refuse_output(recipe, stem)
         prepared = prepare_run(recipe, base)
         state = begin(prepared)
         folder = RunFolder.create(
@@ -134,6 +139,12 @@ def _recipe_for(folder: Path, asked: Recipe | None, data: str) -> Recipe:
         kept = {key: known[key] for key in ("clean", "max_length", "truncation") if key in known}
     section = {**kept, "train": data, "validation": None, "test": None, "labels": known["labels"] or None}
     return Recipe.model_validate({"model": str(folder), "problem": known["problem"], "data": section})
+
+
+def _refuse_output(recipe: Recipe, stem: str) -> None:
+    """Raise `RunError` where the run's folder can't be made."""
+    key = "output_dir" if recipe.output_dir is not None else "name" if recipe.name is not None else ""
+    run_folders.refuse_unusable(_folder_of(recipe, stem), key)
 
 
 def _folder_of(recipe: Recipe, stem: str) -> Path:

@@ -1,8 +1,9 @@
-"""Memory: whether an error is its end, how much of it this process holds and held at most."""
+"""Memory: whether an error is its end, how much of it this process holds, held at most, and could have."""
 
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,12 @@ _SIGNS = (
 """What a plain `RuntimeError` says where an allocator had no more to give: PyTorch's, cuBLAS's and cuDNN's words."""
 
 _STATUS = Path("/proc/self/status")
+_SYSTEM = Path("/proc/meminfo")
+_CONTROL_GROUPS = [
+    (Path("/sys/fs/cgroup"), "memory.max", "memory.current"),
+    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes"),
+]
+"""Folder, limit and use of this process's control group as a container sees its own: of version 2, of version 1."""
 _CLEAR_REFERENCES = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
 
@@ -55,6 +62,14 @@ def held_bytes(device: torch.device) -> int:
     return resident_bytes()
 
 
+def free_bytes(device: torch.device) -> int:
+    """Return how many more bytes this process could come by: of a CUDA device, else of the system within its limits."""
+    if device.type == "cuda":
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0] + cached)
+    return max(0, min([_system_free_bytes(), *_limits()]))
+
+
 def resident_bytes() -> int:
     """Return this process's resident memory in bytes; the most it ever was where the system tells only that."""
     return _status("VmRSS") or _most_ever()
@@ -76,6 +91,36 @@ def reset_peak(device: torch.device | None = None) -> None:
         torch.cuda.reset_peak_memory_stats(device)
     with suppress(OSError):  # not there, or not allowed
         _CLEAR_REFERENCES.write_text(_RESET_PEAK)
+
+
+def _system_free_bytes() -> int:
+    if _SYSTEM.is_file():
+        lines = (line.split() for line in _SYSTEM.read_text().splitlines())
+        available = [int(words[1]) * 1024 for words in lines if words[0] == "MemAvailable:"]
+        if available:
+            return available[0]
+    try:  # elsewhere all memory counts as free: how much can be given up there is not for us to know
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):
+        return sys.maxsize
+
+
+def _limits() -> list[int]:
+    """Return what is left of each limit on this process: its control group's, and of its address space."""
+    left = []
+    for folder, limit, used in _CONTROL_GROUPS:
+        if (folder / limit).is_file() and (allowed := (folder / limit).read_text().strip()).isdigit():
+            # Files that were read count as used, and are given up for the asking.
+            words = (folder / "memory.stat").read_text().split()
+            cached = int(words[words.index("inactive_file") + 1])
+            left.append(int(allowed) - int((folder / used).read_text()) + cached)
+    if sys.platform == "linux":
+        import resource
+
+        allowed_space, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if allowed_space != resource.RLIM_INFINITY:
+            left.append(allowed_space - _status("VmSize"))
+    return left
 
 
 def _status(field: str) -> int:

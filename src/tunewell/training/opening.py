@@ -13,6 +13,7 @@ from tunewell.monitors import Watch
 from tunewell.policies import Judge
 from tunewell.problems import Problem, RunError
 from tunewell.records import Ended, Record, Started
+from tunewell.runs import sums
 from tunewell.runs.disk import in_words, write_durably
 from tunewell.runs.environment import environment
 from tunewell.runs.folder import RunFolder
@@ -48,6 +49,7 @@ def started(session: Session) -> Iterator[Record]:
     with in_words("write the ledger of the data", folder.path):
         write_durably(folder.path / "data.json", ledger)
     changes.remember_rows(folder, prepared)
+    sums.write(folder.path, only=sums.FIXED)
     trained, total = parameter_counts(session.state.model)
     counts = prepared.ledger.splits["train"].balance if prepared.dataset.problem == "single_label" else {}
     yield from session.record(

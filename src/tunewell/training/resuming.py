@@ -49,7 +49,7 @@ def resume(run: str | Path, *, allow_changes: bool = False) -> Iterator[Record]:
             raise _refusal(changed, folder)
         state = begin(prepared)
         checkpoints.clear_temporary(folder.checkpoints)
-        sums.remove(folder.path)
+        sums.narrow(folder.path)
         commit, said = _newest(folder, None if allow_changes else prepared.work.order.VERSION)
         log, mended = _log_of(folder, commit)
         if "data" in changed:

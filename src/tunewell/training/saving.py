@@ -115,10 +115,9 @@ class Saving:
 
     def _given_up(self, step: int, error: Exception) -> Iterator[Record]:
         """Tell that a commit was given up; raises `error` where that can't be lived with."""
-        from_disk = isinstance(error, RunError) and isinstance(error.__cause__, OSError)
-        if not from_disk or not checkpoints.commits(self.session.folder.checkpoints):
+        has_commits = bool(checkpoints.commits(self.session.folder.checkpoints))
+        if not (isinstance(error, RunError) and checkpoint.refused_by_disk(error) and has_commits):
             raise error
-        assert isinstance(error, RunError)
         text = f"the checkpoint of step {step} is given up: {error.problems[0].message}; the next one is tried as usual"
         yield from self.session.note(text, "disk")
 

@@ -23,7 +23,11 @@ def commit_bytes(state: TrainState) -> int:
 
 def shortage(folder: Path, commit_bytes: int, more: int) -> str | None:
     """Return in words that the disk of `folder` has no room for `more` commits and the result; None: it has."""
-    free, needed = shutil.disk_usage(folder).free, commit_bytes * (more + 1)
+    needed = commit_bytes * (more + 1)
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:  # the next commit will say what is wrong with the folder
+        return None
     if free >= needed:
         return None
     return (

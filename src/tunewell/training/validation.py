@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 import traceback
@@ -68,7 +69,8 @@ def failed(session: Session, error: Exception) -> Iterator[Record]:
     """Tell that an evaluation failed; where it did so is kept in a file of the run's folder."""
     step = session.state.progress.step
     kept = session.folder.path / f"evaluation-failed-step-{step}.txt"
-    kept.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    with contextlib.suppress(OSError):
+        kept.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
     reason = "".join(traceback.format_exception_only(error)).strip().partition("\n")[0]
     text = f"the evaluation at step {step} failed and training goes on: {reason} (details: {kept.name})"
     yield from session.note(text, "evaluation")

@@ -22,8 +22,8 @@ class Watchdog:
     What is tolerated grows with what was seen: a model whose steps take a minute is not stalled after two.
     """
 
-    def __init__(self, tell: Callable[[str], None], patience: float = PATIENCE) -> None:
-        self._tell, self._patience = tell, patience
+    def __init__(self, tell: Callable[[str], None], patience: float | None = None) -> None:
+        self._tell, self._patience = tell, PATIENCE if patience is None else patience
         self._phase, self._since = "start", time.monotonic()
         self._longest: dict[str, float] = {}
         self._told = 0.0
