@@ -19,6 +19,7 @@ import msgspec
 
 from tunewell.problems import Problem, RunError
 from tunewell.runs.disk import in_words, sync_file, sync_folder
+from tunewell.runs.sums import digest
 
 MANIFEST = "manifest.json"
 PINNED = "pinned"
@@ -27,6 +28,7 @@ PINNED = "pinned"
 _WRITING = ".writing-"
 _DELETING = ".deleting-"
 _BROKEN = "broken-"
+_UNSEALED = "is missing or damaged"
 _NAME = re.compile(r"(\d{4,})-step-(\d+)")
 
 
@@ -122,22 +124,37 @@ def commits(root: Path) -> list[Commit]:
 
 def verify(commit: Commit) -> list[str]:
     """Return what is wrong with the files of `commit`, one sentence each; reads them all."""
+    return [f"{name} {problem}" for name, problem in damage(commit).items()]
+
+
+def damage(commit: Commit) -> dict[str, str]:
+    """Return what is wrong with the files of `commit`, by file; reads them all."""
     if _opened(commit.folder) is None:
-        return [f"{MANIFEST} is missing or damaged"]
-    problems = []
+        return {MANIFEST: _UNSEALED}
+    problems = {}
     for name, stored in commit.files.items():
         path = commit.folder / name
         try:
             size = path.stat().st_size
             if size != stored.bytes:
-                problems.append(f"{name} has {size:,} bytes, not {stored.bytes:,}")
-            elif _digest(path) != stored.sha256:
-                problems.append(f"{name} is damaged: its SHA-256 is not the one it was written with")
+                problems[name] = f"has {size:,} bytes, not {stored.bytes:,}"
+            elif digest(path) != stored.sha256:
+                problems[name] = "is damaged: its SHA-256 is not the one it was written with"
         except FileNotFoundError:
-            problems.append(f"{name} is missing")
+            problems[name] = "is missing"
         except OSError as error:
-            problems.append(f"{name} can't be read: {error.strerror or error}")
+            problems[name] = f"can't be read: {error.strerror or error}"
     return problems
+
+
+def damaged_manifests(root: Path) -> list[Path]:
+    """Return the folders named as commits whose manifest is missing or damaged, so that nothing tells what they hold."""
+    return [folder for _, _, folder in _named(root) if _opened(folder) is None]
+
+
+def leftovers(root: Path) -> list[Path]:
+    """Return the folders that interrupted saves and deletions left, and broken commits that were set aside."""
+    return [path for path in _entries(root) if path.name.startswith((_WRITING, _DELETING, _BROKEN))]
 
 
 def newest_valid(root: Path) -> tuple[Commit | None, list[str]]:
@@ -148,7 +165,7 @@ def newest_valid(root: Path) -> tuple[Commit | None, list[str]]:
     said: list[str] = []
     for _, _, folder in reversed(_named(root)):
         commit = _opened(folder)
-        problems = [f"{MANIFEST} is missing or damaged"] if commit is None else verify(commit)
+        problems = [f"{MANIFEST} {_UNSEALED}"] if commit is None else verify(commit)
         if commit is not None and not problems:
             return commit, said
         said.append(set_aside(folder, "; ".join(problems)))
@@ -257,12 +274,7 @@ def _files_below(folder: Path) -> list[Path]:
 
 def _stored(path: Path) -> StoredFile:
     sync_file(path)
-    return StoredFile(path.stat().st_size, _digest(path))
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()  # lets other threads run meanwhile
+    return StoredFile(path.stat().st_size, digest(path))
 
 
 def set_aside(folder: Path, why: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import errno
+import os
 import re
+import tempfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,6 +19,10 @@ from tunewell.problems import Problem, RunError
 from tunewell.runs import lock
 from tunewell.runs.disk import in_words, sync_folder, write_durably
 from tunewell.runs.lock import Holder
+
+
+_TRIAL_BYTES = 1 << 20
+"""Written for trial: more than the small files that some full disks still take."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,11 @@ class RunFolder:
     def environment(self) -> Path:
         """Where it ran: the fingerprint (JSON)."""
         return self.path / "environment.json"
+
+    @property
+    def ledger(self) -> Path:
+        """What became of each row of the data (JSON)."""
+        return self.path / "data.json"
 
     @property
     def log(self) -> Path:
@@ -83,10 +95,7 @@ class RunFolder:
                 path.mkdir(parents=True, exist_ok=True)
                 used = any(path.iterdir())
             except (FileExistsError, NotADirectoryError) as error:
-                fix = "choose another `output_dir`"
-                raise RunError(
-                    Problem("run", "a file stands where the run's folder should be", str(path), fix=fix)
-                ) from error
+                raise RunError(_no_folder(path)) from error
             if used:
                 raise _used(run)
             try:
@@ -116,6 +125,26 @@ class RunFolder:
     def exists(self) -> bool:
         """Whether a run lives here: it has a recipe or a log."""
         return self.recipe.is_file() or self.log.is_file()
+
+
+def refuse_unusable(path: Path, key: str = "") -> None:
+    """Raise `RunError` where no new run can be made at `path`: it is used, read-only, or the disk is full.
+
+    Something is written for trial into the nearest folder that exists, and is gone at once. `key` is the recipe's
+    key that named the path.
+    """
+    try:
+        if path.is_dir() and any(path.iterdir()):
+            raise _used(RunFolder(path))
+        existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+        if not existing.is_dir():
+            raise RunError(_no_folder(existing))
+        with in_words("make the run's folder", path), tempfile.TemporaryFile(dir=existing) as file:
+            file.write(bytes(_TRIAL_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except RunError as error:
+        raise type(error)([dataclasses.replace(p, field=key) for p in error.problems]) from error
 
 
 def next_free(root: Path, stem: str) -> Path:
@@ -168,6 +197,11 @@ def _is_run(path: Path) -> bool:
 def _listed(names: list[str]) -> str:
     shown = ", ".join(f"`{name}`" for name in names[:5])
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+
+
+def _no_folder(path: Path) -> Problem:
+    what = "a file stands where the run's folder should be"
+    return Problem("run", what, str(path), fix="choose another `output_dir`")
 
 
 def _used(run: RunFolder) -> RunError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,8 @@ N = TypeVar("N", int, float)
 _IDS = "ids.bin"
 _DIGEST_BYTES = 32
 _EPOCH_BYTES = 8
+_EPOCH_NAME = re.compile(r"epoch-(\d{4,})\.bin")
+_UNLIKE = "is damaged: its SHA-256 is not the one it was written with"
 
 
 class RowHistory:
@@ -94,12 +97,29 @@ def read_row_history(folder: Path) -> dict[int, list[float]]:
     return {row: list(losses) for row, losses in zip(rows, zip(*epochs, strict=True), strict=True)}
 
 
+def damage(folder: Path) -> dict[str, str]:
+    """Return what is wrong with the files of row losses in `folder`, by file; reads them all."""
+    problems: dict[str, str] = {}
+    for path in sorted(folder.glob("*.bin")):
+        try:
+            sealed = path.read_bytes()
+        except OSError as error:
+            problems[path.name] = f"can't be read: {error.strerror or error}"
+            continue
+        if not _is_whole(sealed):
+            problems[path.name] = _UNLIKE
+    if _epoch_files(folder) and not (folder / _IDS).exists():
+        problems[_IDS] = "is missing, so that nothing tells which rows the losses are of"
+    return problems
+
+
 def _epoch_file(folder: Path, epoch: int) -> Path:
     return folder / f"epoch-{epoch:04d}.bin"
 
 
 def _epoch_files(folder: Path) -> list[tuple[int, Path]]:
-    return sorted((int(path.stem.removeprefix("epoch-")), path) for path in folder.glob("epoch-*.bin"))
+    matches = [(_EPOCH_NAME.fullmatch(path.name), path) for path in folder.glob("epoch-*.bin")]
+    return sorted((int(match[1]), path) for match, path in matches if match)
 
 
 def _sealed(values: array[int] | array[float]) -> bytes:
@@ -110,10 +130,13 @@ def _sealed(values: array[int] | array[float]) -> bytes:
 def _read(path: Path, into: array[N]) -> array[N]:
     with in_words("read per-row losses", path):
         sealed = path.read_bytes()
-    content, digest = sealed[:-_DIGEST_BYTES], sealed[-_DIGEST_BYTES:]
-    if hashlib.sha256(content).digest() != digest:
-        raise _damaged(path, "is damaged: its SHA-256 is not the one it was written with")
-    return _from_little_endian(content, into)
+    if not _is_whole(sealed):
+        raise _damaged(path, _UNLIKE)
+    return _from_little_endian(sealed[:-_DIGEST_BYTES], into)
+
+
+def _is_whole(sealed: bytes) -> bool:
+    return hashlib.sha256(sealed[:-_DIGEST_BYTES]).digest() == sealed[-_DIGEST_BYTES:]
 
 
 def _little_endian(values: array[int] | array[float]) -> bytes:
