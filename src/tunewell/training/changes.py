@@ -54,7 +54,7 @@ def recipe_changes(before: Mapping[str, Any], after: Recipe) -> list[str]:
     old = recipe_of(before)
     if old is None:
         return []
-    was, now = (_flat(recipe.model_dump(exclude={"name", "output_dir"})) for recipe in (old, after))
+    was, now = (_settings(recipe) for recipe in (old, after))
     return [
         f"{key} {dump_value(was.get(key))} → {dump_value(now.get(key))}"
         for key in dict.fromkeys([*was, *now])
@@ -108,6 +108,11 @@ def adapt(
     if data_changed or any(getattr(before, key) != getattr(after, key) for key in _ORDER):
         notes.append("rows come in another order: in this epoch some come twice and others not at all")
     return notes
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    settings = _flat(recipe.model_dump(exclude={"name", "output_dir"}))
+    return {**settings, "stages": [stage.model_dump(exclude_defaults=True) for stage in recipe.stages]}
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -154,7 +154,7 @@ def gather_gradient(state: TrainState, work: Work, rows: np.ndarray, poll: Poll)
         state.weights.clear_gradients()
         release(work.compute.device)
         state.adjustments.max_micro_batch_tokens = largest[0] * largest[1] // 2
-        told = f"memory ran out with {largest[0]:,} rows of {largest[1]:,} tokens at once"
+        told = told or f"memory ran out with {largest[0]:,} rows of {largest[1]:,} tokens at once"
 
 
 def _in_parts(state: TrainState, work: Work, rows: np.ndarray, poll: Poll) -> Gradient | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from tunewell.monitors import Watch
 from tunewell.policies import Judge
 from tunewell.problems import Problem, RunError
 from tunewell.records import Ended, Record, Started
-from tunewell.runs import sums
+from tunewell.runs import summary, sums
 from tunewell.runs.disk import in_words, write_durably
 from tunewell.runs.environment import environment
 from tunewell.runs.folder import RunFolder
@@ -25,6 +26,9 @@ from tunewell.training.memory import is_out_of_memory
 from tunewell.training.session import Session
 from tunewell.training.setup import Prepared, parameter_counts
 from tunewell.training.state import TrainState
+
+_UNSEALED = {"checkpoints", "lock", "inbox.jsonl"}
+"""Entries of a run's folder that have digests of their own, or change after its end."""
 
 
 def new_session(
@@ -88,9 +92,9 @@ def guarded(session: Session, opening: Iterator[Record]) -> Iterator[Record]:
         raise
     except Exception as error:
         reason = "".join(traceback.format_exception_only(error)).strip()
-        session.log.append(
-            Ended(time=time.time(), step=session.state.progress.step, status="failed", reason=reason)
-        )
+        step = session.state.progress.step
+        session.log.append(Ended(time=time.time(), step=step, status="failed", reason=reason))
+        session.has_ended = True
         if is_out_of_memory(error):
             raise _out_of_memory(session.folder) from error
         raise
@@ -99,6 +103,15 @@ def guarded(session: Session, opening: Iterator[Record]) -> Iterator[Record]:
         if not aborted:
             session.saving.close()
         session.log.close()
+        if session.has_ended:
+            _seal(session.folder)
+
+
+def _seal(folder: RunFolder) -> None:
+    """Write the run's summary and the digests of its files; what reads them does without where a disk refuses."""
+    with contextlib.suppress(RunError):
+        summary.store(folder)
+        sums.write(folder.path, leave_out=_UNSEALED)
 
 
 def _out_of_memory(folder: RunFolder) -> RunError:

@@ -58,7 +58,7 @@ class Session:
         self.watchdog = Watchdog(self._tell_stall)
         self.wishes = act.Wishes()
         self.waiting: list[Update] = []
-        self.troubled = False
+        self.troubled = self.has_ended = False
         self.eval_batch_size = self.recipe.eval_batch_size
         self.learning_rate = 0.0
         self.began = self.measured = time.perf_counter()
@@ -253,6 +253,7 @@ class Session:
             ):  # then the losses are in the commit, and the disk is told of already
                 raise
         seconds = time.perf_counter() - self.began
+        self.has_ended = True
         yield from self.record(msgspec.structs.replace(ended, time=time.time(), seconds=seconds))
 
     def _ended(self, status: Literal["completed", "stopped", "interrupted"], reason: str) -> Ended:
