@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,23 @@ def test_another_fingerprint_is_said(tiny_recipe: Make, tmp_path: Path) -> None:
     records.close()  # type: ignore[attr-defined]
     assert not rewound.exact
     assert "torch was 2.10.0" in rewound.detail
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores"
+)
+def test_fewer_threads_are_said(tiny_recipe: Make, tmp_path: Path) -> None:
+    cores = os.sched_getaffinity(0)
+    until(driver.train(tiny_recipe(save_steps=2, num_threads=None), tmp_path), 4)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        records = driver.resume(tmp_path / "run")
+        rewound = next(record for record in records if isinstance(record, Rewound))
+        records.close()  # type: ignore[attr-defined]
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert not rewound.exact
+    assert rewound.detail == f"threads was {len(cores)} and is 1 now"
 
 
 @pytest.mark.parametrize("kind", ["data", "recipe"])

@@ -36,6 +36,8 @@ def event(record: Record) -> tuple[str, str] | None:
             if record.reason == "resume":
                 return f"resumed at step {record.to_step:,} from checkpoint {record.commit}{exact}", "bold"
             return f"went back from step {record.step:,} to step {record.to_step:,}", "cyan"
+        case Note(topic="stall"):
+            return f"· {record.text.partition(chr(10))[0]}", "yellow"  # the stacks are in the log
         case Note() if record.topic != "verdict":
             return f"· {record.text}", "dim"
     return None

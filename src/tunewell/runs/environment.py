@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
+
+import msgspec
 
 _PACKAGES = ["tunewell", "torch", "transformers", "numpy", "safetensors", "tokenizers"]
 
@@ -15,9 +16,9 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the fingerprint; `more` adds what only torch can tell (device, threads, precision …)."""
     found = {
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "libc": " ".join(platform.libc_ver()).strip() or "not known",  # its exp and log decide last bits
         "processor": _processor(),
-        "cores": str(_usable_cores()),
     }
     for package in _PACKAGES:
         try:
@@ -25,6 +26,14 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
     return {**found, **(more or {})}
+
+
+def read(path: Path) -> dict[str, str]:
+    """Return the fingerprint in a file; an empty one, in which nothing is known, where it is missing or damaged."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return {}
 
 
 def difference(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
@@ -35,12 +44,6 @@ def difference(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
         for name in names
         if old.get(name) != new.get(name)
     ]
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -14,6 +14,15 @@ from tunewell.problems import Problem, RecipeError
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 """Names of glibc's malloc settings in <malloc.h>."""
 
+_DECIDE_KERNELS = (
+    "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "OMP_SCHEDULE",
+)
+"""Environment variables by which a processor computes with other instructions, or in another order."""
+
 
 @dataclass(frozen=True)
 class Compute:
@@ -62,11 +71,14 @@ def torch_facts(compute: Compute) -> dict[str, str]:
         "precision": compute.precision,
         "threads": str(torch.get_num_threads()),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        **{name: os.environ[name] for name in _DECIDE_KERNELS if name in os.environ},
     }
     if compute.device.type == "cuda":
         facts["gpu"] = torch.cuda.get_device_name(compute.device)
         facts["cuda"] = str(torch.version.cuda)
         facts["cudnn"] = str(torch.backends.cudnn.version())
+        facts["tf32"] = str(torch.backends.cuda.matmul.allow_tf32)
+        facts["deterministic"] = str(torch.are_deterministic_algorithms_enabled())
     return facts
 
 

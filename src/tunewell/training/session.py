@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -58,6 +59,7 @@ class Session:
         self.watchdog = Watchdog(self._tell_stall)
         self.wishes = act.Wishes()
         self.waiting: list[Update] = []
+        self.stalls: deque[Note] = deque()
         self.troubled = self.has_ended = False
         self.eval_batch_size = self.recipe.eval_batch_size
         self.learning_rate = 0.0
@@ -106,9 +108,11 @@ class Session:
         return record
 
     def _tell_stall(self, text: str) -> None:
-        """Note a stall; from the watchdog's thread, so the monitors don't see it."""
+        """Log a stall while it lasts, from the watchdog's thread; whoever reads the records gets it later."""
+        note = Note(time=time.time(), step=self.state.progress.step, text=text, topic="stall")
+        self.stalls.append(note)
         with contextlib.suppress(RunError):
-            self.log.append(Note(time=time.time(), step=self.state.progress.step, text=text, topic="stall"))
+            self.log.append(note)
             self.log.flush()
 
     def note(self, text: str, topic: str) -> Iterator[Record]:
@@ -150,6 +154,8 @@ class Session:
         elif (self.wishes.save or scheduled) and not self.interruption.came():
             yield from self.saving.commit("action" if self.wishes.save else "interval")
         yield from self.saving.tell()
+        while self.stalls:
+            yield self.stalls.popleft()
         self.measured = time.perf_counter()
 
     def _evaluation_is_due(self) -> bool:
