@@ -3,6 +3,7 @@ import os
 import signal
 import socket
 
+import msgspec
 import pytest
 
 from tunewell.problems import RunError
@@ -102,3 +103,22 @@ def test_a_shorter_name_replaces_a_longer_one(tmp_path):
 def test_a_missing_folder_is_said_in_words(tmp_path):
     with pytest.raises(RunError, match="can't lock the run"), hold(tmp_path / "gone" / "lock"):
         pass
+
+
+@pytest.mark.parametrize("since", [-1e300, 1e300, 0.0, -3600.0])
+def test_a_holder_with_an_impossible_time_is_told_all_the_same(tmp_path, since):
+    path = tmp_path / "lock"
+    with hold(path):
+        path.write_bytes(msgspec.json.encode(Holder(pid=7, host="here", since=since)))
+        with pytest.raises(RunError, match="held by process 7 on here"), hold(path):
+            pass
+
+
+def test_a_damaged_name_does_not_hide_that_the_run_is_held(tmp_path):
+    path = tmp_path / "lock"
+    with hold(path):
+        for content in (b"", b"\x00\x00", b'{"pid": "seven"}', b'{"host": "\xff"}', b"[]"):
+            path.write_bytes(content)
+            assert holder(path) == Holder()
+            with pytest.raises(RunError, match="held by another process"), hold(path):
+                pass

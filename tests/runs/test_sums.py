@@ -99,6 +99,8 @@ def test_what_is_fixed_is_sealed_before_the_end(folder: Path) -> None:
         assert sealed is not None
         assert sums.read(folder) == {"recipe.yaml": sealed["recipe.yaml"]}
         assert list(sums.check(folder)) == ["recipe.yaml"]
+    sums.write(folder)
+    assert list(sums.check(folder)) == ["recipe.yaml"]
     sums.write(folder, only=sums.FIXED)
     assert sums.check(folder) == {}
     assert list(sums.read(folder) or {}) == ["recipe.yaml"]

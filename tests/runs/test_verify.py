@@ -21,7 +21,7 @@ from tunewell.runs.row_history import RowHistory
 from tunewell.runs.verify import Part, outlook, verify
 
 RECIPE = Recipe.model_validate({"model": "m", "data": {"train": "a.jsonl"}})
-FINGERPRINT = {"torch": "2.11.0", "cores": "2"}
+FINGERPRINT = {"torch": "2.11.0", "threads": "2"}
 
 
 def make_run(root: Path, *, finished: bool = True) -> RunFolder:
@@ -285,3 +285,12 @@ def test_repair_makes_the_index_again_and_touches_nothing_else(tmp_path: Path) -
         before = content_of(run)
         assert states(verify(run, repair=True))["summary.json"] == "whole"
         assert content_of(run) == before | {str(run.summary): good}
+
+
+def test_an_index_that_cannot_be_written_is_no_damage(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    run.summary.unlink()
+    run.summary.mkdir()
+    parts = verify(run, repair=True)
+    assert bad(parts) == {}
+    assert "can't write the summary" in next(part.detail for part in parts if part.what == "summary.json")

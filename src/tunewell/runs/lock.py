@@ -30,7 +30,10 @@ class Holder(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         if not self.pid:
             return "another process"
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
+        try:
+            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
+        except (ValueError, OverflowError, OSError):  # no such time: a clock gone wrong, or a damaged file
+            return f"process {self.pid} on {self.host}"
         return f"process {self.pid} on {self.host} since {since}"
 
 
@@ -102,7 +105,10 @@ def _read_holder(file: IO[bytes]) -> Holder:
     file.seek(0)
     try:
         return msgspec.json.decode(file.read(1 << 12), type=Holder)
-    except msgspec.DecodeError:  # it has just taken the lock and not written its name yet
+    except (
+        msgspec.DecodeError,
+        UnicodeDecodeError,
+    ):  # it has just taken the lock and not written its name yet
         return Holder()
 
 

@@ -25,11 +25,18 @@ _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}  # as `sha256sum` writes awk
 def write(folder: Path, leave_out: Collection[str] = (), only: Collection[str] | None = None) -> None:
     """Seal `folder`: all files below it, but for hidden ones and the entries named in `leave_out`.
 
-    With `only` those of these files that are there. Raises `RunError` when the disk refuses.
+    With `only` those of these files that are there; without it, what `FIXED` names and was sealed before keeps its
+    digest, or a seal would bless what was damaged meanwhile. Raises `RunError` when the disk refuses.
     """
     with in_words("seal the folder", folder):
         names = [path.relative_to(folder).as_posix() for path in _files(folder, {*leave_out, SUMS})]
-        _write(folder, {name: digest(folder / name) for name in names if only is None or name in only})
+        if only is not None:
+            _write(folder, {name: digest(folder / name) for name in names if name in only})
+            return
+        before = (read(folder) if (folder / SUMS).exists() else None) or {}
+        known = {name: before[name] for name in FIXED if name in before}
+        fresh = {name: digest(folder / name) for name in names if name not in known}
+        _write(folder, dict(sorted((known | fresh).items())))
 
 
 def narrow(folder: Path, only: Collection[str] = FIXED) -> None:

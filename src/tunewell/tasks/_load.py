@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 
 from tunewell import plugins
-from tunewell.problems import Problem, RunError
+from tunewell.problems import ModelError, Problem, RunError
 from tunewell.runs import folder as run_folders
+from tunewell.runs import sums
 from tunewell.tasks._text_predictor import TextPredictor
 
 
@@ -33,10 +34,19 @@ def load_predictor(run_or_model: str | Path) -> TextPredictor:
 
 
 def model_folder(run_or_model: str | Path) -> Path:
-    """Return the folder of the model that is meant: itself, or the one in the run's folder."""
+    """Return the folder of the model that is meant: itself, or the one in the run's folder.
+
+    Raises `ModelError` where the folder is sealed and its files are not what was sealed, but for the model card.
+    """
     folder = Path(run_or_model)
-    if (folder / "config.json").is_file():
-        return folder
+    if not (folder / "config.json").is_file():
+        folder = _model_of_run(run_or_model)
+    if (folder / sums.SUMS).is_file():
+        _refuse_damaged(folder)
+    return folder
+
+
+def _model_of_run(run_or_model: str | Path) -> Path:
     run = run_folders.find(str(run_or_model))
     if not run.model.is_dir():
         raise RunError(
@@ -48,3 +58,14 @@ def model_folder(run_or_model: str | Path) -> Path:
             )
         )
     return run.model
+
+
+def _refuse_damaged(folder: Path) -> None:
+    damage = sums.check(folder)
+    damage.pop("README.md", None)  # people edit it, and nothing is read from it
+    if damage:
+        fix = f"bring it back, or, if it is meant to be so, delete {sums.SUMS}; `tunewell verify` checks a whole run"
+        raise ModelError(
+            Problem("model", f"{name} {problem}", str(folder / name), fix=fix)
+            for name, problem in damage.items()
+        )

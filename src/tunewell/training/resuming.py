@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from tunewell.document import load_recipe
 from tunewell.problems import Problem, RunError
 from tunewell.records import Ended, Record, Rewound, Started
 from tunewell.runs import checkpoints, sums
+from tunewell.runs import environment as fingerprints
 from tunewell.runs import folder as run_folders
 from tunewell.runs import log as logs
 from tunewell.runs.checkpoints import Commit
@@ -90,8 +89,7 @@ def from_commit(
 
 def _rewound(session: Session, commit: Commit, changed: Mapping[str, list[str]]) -> Iterator[Record]:
     folder, prepared = session.folder, session.prepared
-    before = msgspec.json.decode(folder.environment.read_bytes(), type=dict[str, str])
-    told = difference(before, environment(torch_facts(prepared.compute)))
+    told = difference(fingerprints.read(folder.environment), environment(torch_facts(prepared.compute)))
     was, now = commit.facts["order_version"], prepared.work.order.VERSION
     if was != now:
         told.append(f"the batch order was {was}, is {now}")
