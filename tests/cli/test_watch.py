@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tunewell.actions import ScaleLearningRate
 from tunewell.cli._live import Live
 from tunewell.cli._plain import Plain
 from tunewell.cli._progress import Progress
-from tunewell.cli._watch import watch
+from tunewell.cli._watch import exit_code, watch
 from tunewell.problems import Problem, RunError
 from tunewell.records import Acted, Ended, Eval, Finding, Note, Record, Rewound, Started, Step, decode
 from tunewell.runs.folder import RunFolder
@@ -283,3 +284,32 @@ def test_a_disk_that_fills_up_in_mid_run_is_a_failure_that_can_be_resumed(
     assert told.endswith(f"next: tunewell resume {tmp_path}\n")
     with pytest.raises(RunError):
         watch(records(0), tmp_path, as_json=False)
+
+
+def test_a_reader_that_goes_away_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunFolder.create(tmp_path / "run", "data: {train: a.csv}\n", {})
+    log = LogWriter(run.log)
+    read, write = os.pipe()
+    seen = 0
+
+    def records() -> Iterator[Record]:
+        nonlocal seen
+        for record in a_run():
+            log.append(record)
+            seen += 1
+            if seen == 10:
+                os.close(read)
+            yield record
+        log.close()
+
+    with os.fdopen(write, "w", buffering=1) as pipe:
+        monkeypatch.setattr("sys.stderr", pipe)
+        assert watch(records(), run.path, as_json=False) == 0
+    assert seen == len(a_run())
+
+
+def test_a_closed_terminal_has_its_own_exit_code() -> None:
+    def ended(reason: str) -> int:
+        return exit_code(Ended(step=3, status="interrupted", reason=reason))
+
+    assert [ended("SIGHUP"), ended("SIGINT"), ended("SIGTERM")] == [129, 130, 143]

@@ -20,9 +20,9 @@ def test_new_and_lost_rows_are_told_by_split() -> None:
     before = row_digests({"train": rows("a", "b", "b"), "test": rows("t")})
     now = {"train": rows("a", "c", "b"), "validation": rows("v", first=9)}
     assert differences(before, now) == [
-        "train: 1 rows are new or changed (a.csv:2), 1 that were there are not",
-        "test: 1 that were there are not",
-        "validation: 1 rows are new or changed (a.csv:9)",
+        "train: 1 row is new or changed (a.csv:2), 1 gone",
+        "test: 1 row is gone",
+        "validation: 1 row is new or changed (a.csv:9)",
     ]
 
 

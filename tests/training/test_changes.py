@@ -49,7 +49,7 @@ def test_the_refusal_names_rows_and_keys(tiny_recipe: Make, tmp_path: Path) -> N
         next(driver.resume(tmp_path / "run"))
     recipe, data = refused.value.problems
     assert "learning_rate 0.002 → 0.001" in recipe.message
-    assert "rows are new or changed" in data.message
+    assert "new or changed" in data.message
     assert "--allow-changes" in data.fix
 
 

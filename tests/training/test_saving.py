@@ -171,6 +171,25 @@ def test_a_signal_between_micro_batches_leaves_no_trace(
     assert weights(tmp_path / "run") == weights(tmp_path / "whole")
 
 
+def test_a_closed_terminal_saves_and_stops_but_not_under_nohup(tiny_recipe: Make, tmp_path: Path) -> None:
+    records = driver.train(tiny_recipe())
+    next(record for record in records if isinstance(record, Step))
+    signal.raise_signal(signal.SIGHUP)
+    *_, end = records
+    assert isinstance(end, Ended)
+    assert (end.status, end.reason) == ("interrupted", "SIGHUP")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        records = driver.resume(tmp_path / "run")
+        next(record for record in records if isinstance(record, Step))
+        signal.raise_signal(signal.SIGHUP)
+        *_, end = records
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert isinstance(end, Ended)
+    assert end.status == "completed"
+
+
 def test_an_early_signal_ends_the_process_where_it_stands(tiny_recipe: Make, tmp_path: Path) -> None:
     from tunewell.training.interruption import Interruption
 

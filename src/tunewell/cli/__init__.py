@@ -1,6 +1,7 @@
 """The terminal: one verb a file; each file holds a function of its own name.
 
-Exit codes: 0 done, 1 failed, 2 bad input, 3 stopped by a policy, 130 Ctrl-C, 143 SIGTERM. Data goes to stdout,
+Exit codes: 0 done, 1 failed, 2 bad input, 3 stopped by a policy, 129 terminal closed, 130 Ctrl-C, 143
+SIGTERM. Data goes to stdout,
 messages to stderr. Nothing heavy is imported before a verb needs it.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from tunewell.cli._codes import DONE, FAILED, INTERRUPTED, STOPPED, TERMINATED
+from tunewell.cli._codes import DONE, FAILED, HUNG_UP, INTERRUPTED, STOPPED, TERMINATED
 from tunewell.cli._errors import tell_broken
 from tunewell.cli._plain import Plain
 from tunewell.cli._progress import Progress
@@ -42,7 +43,10 @@ def watch(records: Iterable[Record], run: Path, *, as_json: bool, history: Itera
             for record in records:
                 is_begun = True
                 progress.take(record, time.monotonic())
-                view.show(record)
+                try:
+                    view.show(record)
+                except OSError:  # the terminal, or a reader such as `head`, has gone: training goes on unseen
+                    _mute()
     except InputError as error:
         if not is_begun:
             raise
@@ -58,12 +62,17 @@ def watch(records: Iterable[Record], run: Path, *, as_json: bool, history: Itera
     return exit_code(ended)
 
 
+def _mute() -> None:
+    """Send what is told from now on nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 def exit_code(ended: Ended | None) -> int:
     """Return the exit code that tells how a run ended; None: it never said."""
     if ended is None or ended.status == "failed":
         return FAILED
     if ended.status == "interrupted":
-        return TERMINATED if "SIGTERM" in ended.reason else INTERRUPTED
+        return {"SIGTERM": TERMINATED, "SIGHUP": HUNG_UP}.get(ended.reason, INTERRUPTED)
     return STOPPED if ended.status == "stopped" else DONE
 
 

@@ -28,7 +28,7 @@ def row_digests(splits: Mapping[str, Sequence[Example]]) -> dict[str, bytes]:
 
 
 def differences(before: Mapping[str, bytes], splits: Mapping[str, Sequence[Example]]) -> list[str]:
-    """Return what changed in each split since `before`, such as ``train: 2 rows are new (a.csv:3, a.csv:9)``."""
+    """Return what changed in each split since `before`, such as ``train: 2 rows are new or changed (a.csv:3, a.csv:9)``."""
     told = []
     now = row_digests(splits)
     for split in dict.fromkeys([*before, *now]):
@@ -43,12 +43,16 @@ def differences(before: Mapping[str, bytes], splits: Mapping[str, Sequence[Examp
         parts = []
         if fresh:
             shown = ", ".join(fresh[:_SHOWN]) + (", …" if len(fresh) > _SHOWN else "")
-            parts.append(f"{len(fresh):,} rows are new or changed ({shown})")
+            parts.append(f"{_rows(len(fresh))} new or changed ({shown})")
         if gone:
-            parts.append(f"{gone:,} that were there are not")
+            parts.append(f"{_rows(gone)} gone" if not fresh else f"{gone:,} gone")
         if parts:
             told.append(f"{split}: {', '.join(parts)}")
     return told
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row is" if count == 1 else f"{count:,} rows are"
 
 
 def _cut(digests: bytes) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: at once where nothing would be lost, else as a flag that the run polls; a second Ctrl-C aborts."""
+"""SIGTERM, Ctrl-C and a closed terminal: at once where nothing would be lost, else as a flag that the run polls; a second Ctrl-C aborts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ class Interruption:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        wanted = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            wanted.append(signal.SIGHUP)  # not under `nohup`, which asks to go on without a terminal
+        before = {number: signal.signal(number, self._note) for number in wanted}
         try:
             yield
         finally:
