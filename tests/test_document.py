@@ -116,7 +116,7 @@ ONE_PROBLEM = {
         GOOD + "batch_size: 99999999999",
         "`batch_size` can't be `99999999999`",
         ":2  batch_size",
-        "give a whole number greater than 0 and less than 2147483648  (default 32)",
+        "give a whole number greater than 0 and less than 2^31  (default 32)",
     ),
     "negative rate": (
         GOOD + "learning_rate: -1e-4",

@@ -46,6 +46,8 @@ def written(value: Any) -> str:
     """Return `value` as it would stand in a recipe, shortened."""
     if isinstance(value, float) and math.isfinite(value):
         return re.sub(r"e([-+])0(\d)$", r"e\1\2", repr(value)).replace("e+", "e").removesuffix(".0")
+    if type(value) is int and value > _HUGE and value & (value - 1) == 0:
+        return f"2^{value.bit_length() - 1}"
     if isinstance(value, str):
         text = json.dumps(value, ensure_ascii=False)
         return text if len(text) <= _SHOWN_LENGTH else text[: _SHOWN_LENGTH - 2] + '…"'

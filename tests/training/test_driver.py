@@ -144,7 +144,10 @@ def test_rows_of_one_class_alone_can_be_evaluated(
     good.write_text(good.read_text().splitlines(keepends=True)[0])
     assert driver.evaluate(tmp_path / "run", good).rows == 1
     with pytest.raises(InputError, match="a classifier needs two"):
-        driver.check(tiny_recipe({"train": str(good), "labels": ["bad", "good"]}), tmp_path)
+        driver.check(
+            tiny_recipe({"train": str(good), "labels": ["bad", "good"]}, output_dir=str(tmp_path / "other")),
+            tmp_path,
+        )
 
 
 def test_the_result_holds_its_card_and_settings(tiny_recipe: Make, tmp_path: Path) -> None:

@@ -33,8 +33,20 @@ def draft(data: str, folder: Path) -> tuple[list[str], str]:
 
     Raises `DataError` when no recipe could make this data usable.
     """
+    dataset, recipe, files = _look(data, skip_bad=True)
+    return _seen(dataset, files), _text(dataset, recipe, files, folder)
+
+
+def seen(data: str, *, skip_bad: bool) -> tuple[list[str], Dataset]:
+    """Return lines on what was seen in `data`, and its rows; raises `DataError` for bad ones unless `skip_bad`."""
+    dataset, _, files = _look(data, skip_bad=skip_bad)
+    return _seen(dataset, files), dataset
+
+
+def _look(data: str, *, skip_bad: bool) -> tuple[Dataset, Recipe, _Files]:
+    """Prepare `data` as a recipe of defaults would, and return its rows, that recipe and the files of its splits."""
     files = _find(data)
-    rows = sum(len(table) for table in read([files.train], Path()))
+    rows = sum(len(table) for table in read([files.train], Path(), skip_bad=skip_bad))
     recipe = Recipe(
         data=Data(
             train=[files.train],
@@ -43,11 +55,10 @@ def draft(data: str, folder: Path) -> tuple[list[str], str]:
             else (0.1 if rows >= _ROWS_FOR_VALIDATION else None),
             test=[files.test] if files.test else (0.1 if rows >= _ROWS_FOR_TEST else None),
             leakage="allow",
-            skip_bad=True,
+            skip_bad=skip_bad,
         )
     )
-    dataset = prepare(recipe, Path())
-    return _seen(dataset, files), _text(dataset, recipe, files, folder)
+    return prepare(recipe, Path()), recipe, files
 
 
 def _find(data: str) -> _Files:

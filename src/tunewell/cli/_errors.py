@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,17 @@ SHOWN = 20
 
 def tell_problems(error: InputError, verb: str, arguments: Mapping[str, Any]) -> None:
     """Print each problem, how many there are, and the command that comes next."""
-    recipe = arguments.get("recipe")
-    problems = [_placed(problem, recipe) for problem in error.problems]
+    asked = arguments.get("recipe") or arguments.get("recipe_or_data")
+    problems = [_placed(problem, asked, arguments.get("overrides") or ()) for problem in error.problems]
     for problem in problems[:SHOWN]:
         say(str(problem), style="problem")
     total = len(problems)
-    files = {problem.file for problem in problems if problem.file}
+    files = {problem.file for problem in problems if problem.file and not problem.file.startswith("--")}
     where = f" in {next(iter(files))}" if len(files) == 1 else ""
     shown = f", the first {SHOWN} of them above" if total > SHOWN else ""
     say(f"{total:,} problem{'s' * (total != 1)}{where}{shown}. Nothing was started.")
-    if recipe is not None and Path(recipe).is_file():
-        next_command(f"tunewell check {shlex.quote(str(recipe))}")
+    if asked is not None and Path(asked).exists():
+        next_command(f"tunewell check {shlex.quote(str(asked))}")
     elif {problem.kind for problem in problems} == {"run"}:
         next_command("tunewell runs")
     else:
@@ -48,13 +48,26 @@ def tell_broken(error: InputError, run: Path) -> None:
     next_command(f"tunewell resume {shlex.quote(str(run))}")
 
 
-def _placed(problem: Problem, recipe: Path | None) -> Problem:
-    """Give a problem that names only a recipe's key its file and line."""
-    if problem.file or not problem.field or recipe is None or not recipe.is_file():
+def _placed(problem: Problem, recipe: Path | None, overrides: Sequence[str]) -> Problem:
+    """Say where a problem's key stands: in the recipe's line, or on the command line.
+
+    A data file that is bad as a whole is then named beside it.
+    """
+    is_placed = problem.line is not None or problem.file.startswith("--set")
+    if is_placed or recipe is None or recipe.suffix not in {".yaml", ".yml"}:
         return problem
     from tunewell.document import line_of
+    from tunewell.recipe import Recipe
 
-    return dataclasses.replace(problem, file=str(recipe), line=line_of(recipe, problem.field))
+    if problem.field.partition(".")[0] not in Recipe.model_fields:
+        return problem
+    named = f" ({problem.file})" if problem.file and problem.file != str(recipe) else ""
+    given = next((o for o in reversed(overrides) if o.partition("=")[0].strip() == problem.field), None)
+    if given is not None:
+        named = "" if problem.file in given else named
+        return dataclasses.replace(problem, file=f"--set {given}{named}", field="")
+    line = line_of(recipe, problem.field) if recipe.is_file() else None
+    return dataclasses.replace(problem, file=str(recipe), line=line, field=problem.field + named)
 
 
 def tell_defect(error: BaseException, arguments: Mapping[str, Any]) -> None:

@@ -16,4 +16,7 @@ Overrides = Annotated[
         help="Change a setting, such as learning_rate=3e-5 or data.max_length=128 (repeatable).",
     ),
 ]
+SkipBad = Annotated[
+    bool, Parameter(help="Leave bad rows or files out, and say which, in place of refusing all.")
+]
 AsJson = Annotated[bool, Parameter(name="--json", help="Print JSON for programs.")]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from tunewell.cli._options import AsJson, Overrides, RecipeFile
+from tunewell.cli._options import AsJson, Overrides, RecipeFile, SkipBad
 
 
 def train(
@@ -18,6 +18,7 @@ def train(
         str | None, Parameter(help="Name of the run; made from the recipe's file name otherwise.")
     ] = None,
     dry_run: Annotated[bool, Parameter(help="Check and show the plan; train nothing.")] = False,
+    skip_bad: SkipBad = False,
     as_json: AsJson = False,
 ) -> int:
     """Fine-tune a model as a recipe says, and watch it.
@@ -29,7 +30,7 @@ def train(
     from tunewell.cli._terminal import say
     from tunewell.document import load_document
 
-    document = load_document(recipe, overrides or ())
+    document = load_document(recipe, [*(overrides or ()), *(["data.skip_bad=true"] if skip_bad else [])])
     for note in document.notes:
         say(f"note: {note}")
     if dry_run:

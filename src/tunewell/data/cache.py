@@ -23,6 +23,8 @@ import numpy.typing as npt
 import platformdirs
 
 from tunewell.data.example import Example, Target
+from tunewell.data.refusal import refuse_bad
+from tunewell.data.table import BadRow
 from tunewell.problems import DataError, Problem
 
 VERSION = 1
@@ -134,11 +136,18 @@ def _build(
 def _encoded(
     examples: Sequence[Example], encode: Callable[[list[Example]], list[EncodedRow]]
 ) -> Iterator[list[EncodedRow]]:
+    problems: list[Problem] = []
     for start in range(0, len(examples), _CHUNK):
         chunk = list(examples[start : start + _CHUNK])
-        rows = encode(chunk)
+        try:
+            rows = encode(chunk)
+        except DataError as error:  # go on, so that all such rows are counted
+            problems += error.problems
+            continue
         assert len(rows) == len(chunk), f"encode returned {len(rows)} rows for {len(chunk)} examples"
         yield rows
+    if problems:
+        refuse_bad([BadRow("such rows", problem) for problem in problems], way_out="")
 
 
 def _write(

@@ -46,11 +46,17 @@ def _sources(name: str, base: Path) -> list[tuple[str, Source]]:
     return [(_format_of(source, known), source) for source in find(name, base)]
 
 
+def format_name(name: str) -> str | None:
+    """Return the format that the suffix of the file `name` tells, or None."""
+    suffix = stem_suffix(name)
+    found = _SUFFIXES.get(suffix, suffix)
+    return found if found in plugins.names(_FOLDER) and found != "hub" else None
+
+
 def _format_of(source: Source, known: list[str]) -> str:
+    if found := format_name(source.name):
+        return found
     suffix = stem_suffix(source.name)
-    name = _SUFFIXES.get(suffix, suffix)
-    if name in known and name != "hub":
-        return name
     kinds = ", ".join(f".{kind}" for kind in known if kind != "hub")
     raise source.error(
         f"the suffix `.{suffix}` names no format"

@@ -24,7 +24,8 @@ def refuse_bad(bad: Sequence[BadRow], *, way_out: str = WAY_OUT) -> None:
         counts = Counter(row.reason for row in bad).most_common()
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts)
         what = f"{len(problems) - MOST_PROBLEMS + 1:,} more of them; in all: {reasons}"
-        problems = [*problems[: MOST_PROBLEMS - 1], Problem("data", what, field="data.skip_bad")]
+        field = "data.skip_bad" if way_out == WAY_OUT else ""
+        problems = [*problems[: MOST_PROBLEMS - 1], Problem("data", what, field=field)]
     if way_out:
         last = problems[-1]
         fix = f"{last.fix}; {way_out}" if last.fix else way_out

@@ -116,13 +116,13 @@ def find(name: str, base: Path) -> list[Source]:
 
     Raises `DataError` that names the folder and the nearest name in it.
     """
-    path = base / Path(name).expanduser()
+    path, shown_name = base / Path(name).expanduser(), _shown(name)
     if path.is_file():
-        return [Source(_shown(name), str(path))]
+        return [Source(shown_name, str(path))]
     if path.is_dir():
         inside = sorted(p.name for p in path.iterdir() if p.is_file())[:5]
-        fix = f"name its files, such as {name.rstrip('/')}/*{Path(inside[0]).suffix}" if inside else ""
-        raise DataError(Problem("data", "this is a folder, not a file", file=name, fix=fix))
+        fix = f"name its files, such as {shown_name.rstrip('/')}/*{Path(inside[0]).suffix}" if inside else ""
+        raise DataError(Problem("data", "this is a folder, not a file", file=shown_name, fix=fix))
     if glob.has_magic(name):
         found = [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]
         shown = [
@@ -132,8 +132,8 @@ def find(name: str, base: Path) -> list[Source]:
         ]
         if shown:
             return [Source(short, str(p)) for p, short in shown]
-        raise _missing(name, path, "no file matches")
-    raise _missing(name, path, "no such file")
+        raise _missing(shown_name, path, "no file matches")
+    raise _missing(shown_name, path, "no such file")
 
 
 def stem_suffix(name: str) -> str:
@@ -172,14 +172,16 @@ def _missing(name: str, path: Path, message: str) -> DataError:
         )
         guess = nearest(folder.name, beside)
         fix = f"did you mean the folder `{guess}`?" if guess else "check the path"
-        return DataError(Problem("data", f"{message}: there is no folder {folder}", file=name, fix=fix))
+        return DataError(
+            Problem("data", f"{message}: there is no folder {_shown(str(folder))}", file=name, fix=fix)
+        )
     inside = sorted(p.name for p in folder.iterdir() if p.is_file())
     guess = nearest(path.name, inside)
     if guess:
         fix = f"did you mean `{guess}`?"
     else:
         fix = f"files there: {_listed(inside)}" if inside else "the folder holds no files"
-    where = "the current folder" if folder == Path() else str(folder)
+    where = "the current folder" if folder.resolve() == Path.cwd() else _shown(str(folder))
     return DataError(Problem("data", f"{message} in {where}", file=name, fix=fix))
 
 

@@ -17,6 +17,16 @@ from tunewell.models.attention import fast_attention
 from tunewell.models.source import Source
 from tunewell.problems import ModelError, Problem
 
+_POSITION_OFFSETS = {
+    "roberta": 2,
+    "xlm-roberta": 2,
+    "camembert": 2,
+    "xlm-roberta-xl": 2,
+    "longformer": 2,
+    "mpnet": 2,
+}
+"""Model types whose position table begins after the padding index, so that many rows can't be used."""
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -42,6 +52,28 @@ def load_tokenizer(source: Source) -> Any:
             )
         )
     return tokenizer
+
+
+def load_config(source: Source) -> Any:
+    """Return the configuration of `source`, without its weights; raises `ModelError` when it can't be read."""
+    with _explained(source, "configuration"):
+        return AutoConfig.from_pretrained(
+            source.location, revision=source.revision or "main", trust_remote_code=False
+        )
+
+
+def embedding_rows(config: Any) -> int | None:
+    """Return how many token ids a model of this configuration embeds; None: it does not say."""
+    rows = getattr(config.get_text_config(), "vocab_size", None)
+    return rows if isinstance(rows, int) else None
+
+
+def position_rows(config: Any) -> int | None:
+    """Return how many tokens an input of such a model may have; None: it sets no bound."""
+    rows = getattr(config, "max_position_embeddings", None)
+    if not isinstance(rows, int) or rows <= 0:
+        return None
+    return max(1, rows - _POSITION_OFFSETS.get(config.model_type, 0))
 
 
 def load_model(

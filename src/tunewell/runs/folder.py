@@ -17,9 +17,8 @@ import msgspec
 
 from tunewell.problems import Problem, RunError
 from tunewell.runs import lock
-from tunewell.runs.disk import in_words, sync_folder, write_durably
+from tunewell.runs.disk import DiskFullError, in_words, sync_folder, write_durably
 from tunewell.runs.lock import Holder
-
 
 _TRIAL_BYTES = 1 << 20
 """Written for trial: more than the small files that some full disks still take."""
@@ -144,7 +143,11 @@ def refuse_unusable(path: Path, key: str = "") -> None:
             file.flush()
             os.fsync(file.fileno())
     except RunError as error:
-        raise type(error)([dataclasses.replace(p, field=key) for p in error.problems]) from error
+        problems = [dataclasses.replace(p, field=key) for p in error.problems]
+        if isinstance(error, DiskFullError):  # its own advice is for a run that has begun
+            fix = "free some space, or choose a folder on another disk with `output_dir`"
+            problems = [dataclasses.replace(p, fix=fix) for p in problems]
+        raise type(error)(problems) from error
 
 
 def next_free(root: Path, stem: str) -> Path:

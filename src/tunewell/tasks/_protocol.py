@@ -97,6 +97,8 @@ class Task(Protocol):
     """Names of the parameters that the checkpoint did not hold; known once the model is built."""
     max_length: int
     """Longest input in tokens."""
+    vocabulary_size: int | None
+    """Token ids that the model embeds, known before its weights are loaded; None: not said."""
     tokenizer: Any
     """What is saved beside the model."""
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tunewell.data.cache import Encoded
+from tunewell.data.example import Example
 from tunewell.problems import DataError, ModelError, Problem
 
 
@@ -52,12 +53,13 @@ class TextEncoder:
         self, texts: Sequence[str], pairs: Sequence[str | None], places: Sequence[str]
     ) -> list[tuple[list[int], list[int] | None, bool]]:
         """Return (token ids, token type ids or None, was cut) of each text; `places` name rows in errors."""
-        inputs = [text if pair is None else (text, pair) for text, pair in zip(texts, pairs, strict=True)]
-        encodings = self.backend.encode_batch(inputs)
+        encodings = self._encodings(texts, pairs)
+        if self.truncation == "refuse":
+            self._refuse_longer(encodings, places)
         rows = []
-        for encoding, place in zip(encodings, places, strict=True):
+        for encoding in encodings:
             too_long = len(encoding) > self.max_length
-            kept = self._kept(encoding, place) if too_long else None
+            kept = self._kept(encoding) if too_long else None
             ids, types = encoding.ids, encoding.type_ids if self.has_type_ids else None
             if kept is not None:
                 ids = [ids[i] for i in kept]
@@ -65,18 +67,29 @@ class TextEncoder:
             rows.append((ids, types, too_long))
         return rows
 
-    def _kept(self, encoding: Any, place: str) -> list[int]:
+    def count_longer(self, examples: Sequence[Example]) -> int:
+        """Return how many of `examples` have more than `max_length` tokens."""
+        encodings = self._encodings([e.text for e in examples], [e.text_pair for e in examples])
+        return sum(len(encoding) > self.max_length for encoding in encodings)
+
+    def _encodings(self, texts: Sequence[str], pairs: Sequence[str | None]) -> list[Any]:
+        inputs = [text if pair is None else (text, pair) for text, pair in zip(texts, pairs, strict=True)]
+        encodings: list[Any] = self.backend.encode_batch(inputs)
+        return encodings
+
+    def _refuse_longer(self, encodings: Sequence[Any], places: Sequence[str]) -> None:
+        problems = []
+        for encoding, place in zip(encodings, places, strict=True):
+            if len(encoding) > self.max_length:
+                file, _, line = place.rpartition(":")
+                what = f"the text of {len(encoding)} tokens is longer than max_length {self.max_length}"
+                fix = "shorten it, or set data.truncation to head, tail or head_tail"
+                problems.append(Problem("data", what, file, int(line), fix=fix))
+        if problems:
+            raise DataError(problems)
+
+    def _kept(self, encoding: Any) -> list[int]:
         """Return the positions that stay of an encoding that is too long."""
-        if self.truncation == "refuse":
-            raise DataError(
-                Problem(
-                    "data",
-                    f"text of {len(encoding)} tokens is longer than max_length {self.max_length}",
-                    file=place,
-                    field="data.max_length",
-                    fix="raise data.max_length, or set data.truncation to head, tail or head_tail",
-                )
-            )
         owner = encoding.sequence_ids
         special = [i for i, o in enumerate(owner) if o is None]
         content = [[i for i, o in enumerate(owner) if o == part] for part in (0, 1)]

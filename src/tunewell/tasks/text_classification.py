@@ -10,12 +10,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification
 
 from tunewell.data.cache import Encoded, EncodedRow
 from tunewell.data.example import Example
 from tunewell.data.prepare import Dataset
-from tunewell.models.load import load_model, load_tokenizer
+from tunewell.models.load import (
+    embedding_rows,
+    load_config,
+    load_model,
+    load_tokenizer,
+    position_rows,
+)
 from tunewell.models.source import Source, find
 from tunewell.problems import Problem, RecipeError
 from tunewell.recipe import Recipe
@@ -23,16 +29,6 @@ from tunewell.tasks import _scores
 from tunewell.tasks._protocol import Batch, LossSum, Scorer
 from tunewell.tasks._text import TextEncoder, collate_text
 from tunewell.tasks._text_predictor import TextPredictor
-
-_POSITION_OFFSETS = {
-    "roberta": 2,
-    "xlm-roberta": 2,
-    "camembert": 2,
-    "xlm-roberta-xl": 2,
-    "longformer": 2,
-    "mpnet": 2,
-}
-"""Model types whose position table begins after the padding index, so that many rows can't be used."""
 
 
 class TextClassification:
@@ -46,7 +42,9 @@ class TextClassification:
         self.recipe, self.problem, self.labels, self.device = recipe, dataset.problem, dataset.labels, device
         self.source: Source = find(recipe.model, recipe.revision)
         self.tokenizer = load_tokenizer(self.source)
-        self.max_length = self._max_length()
+        config = load_config(self.source)
+        self.vocabulary_size = embedding_rows(config)
+        self.max_length = self._max_length(position_rows(config), dataset)
         self.encoder = TextEncoder(self.tokenizer, self.max_length, recipe.data.truncation)
         self.main_metric = _scores.MAIN_METRIC[self.problem]
         self.metrics = _scores.METRICS[self.problem]
@@ -141,26 +139,26 @@ class TextClassification:
             return self.class_weights[targets]
         return torch.ones(len(targets))
 
-    def _max_length(self) -> int:
+    def _max_length(self, positions: int | None, dataset: Dataset) -> int:
+        """Return the length to cut at; refuse one that the recipe gives and the model's `positions` can't hold."""
         wanted = self.recipe.data.max_length
-        config = AutoConfig.from_pretrained(self.source.location, revision=self.source.revision or "main")
-        positions = getattr(config, "max_position_embeddings", None)
-        if positions is None:
+        if positions is None or wanted <= positions:
             return wanted
-        positions -= _POSITION_OFFSETS.get(config.model_type, 0)
-        if wanted > positions > 0:
-            if "max_length" not in self.recipe.data.model_fields_set:
-                return int(positions)
-            raise RecipeError(
-                Problem(
-                    "recipe",
-                    f"max_length {wanted} is more than the {positions} positions of `{self.recipe.model}`",
-                    field="data.max_length",
-                    fix=f"set data.max_length to {positions} or less; longer texts are cut"
-                    " as data.truncation says",
-                )
+        if "max_length" not in self.recipe.data.model_fields_set:
+            return positions
+        encoder = TextEncoder(self.tokenizer, positions, "head")
+        rows = [row for examples in dataset.splits.values() for row in examples]
+        too_long = sum(encoder.count_longer(rows[i : i + 1024]) for i in range(0, len(rows), 1024))
+        counted = f"{too_long:,} of {len(rows):,} texts are longer" if too_long else "no text is longer"
+        raise RecipeError(
+            Problem(
+                "recipe",
+                f"max_length {wanted} is more than the {positions} positions of `{self.recipe.model}`; {counted}",
+                field="data.max_length",
+                fix=f"set data.max_length to {positions}; longer texts are then cut as data.truncation says"
+                " (head, tail, head_tail) or refused (refuse)",
             )
-        return wanted
+        )
 
     def _class_weights(self, dataset: Dataset) -> Tensor | None:
         asked = self.recipe.class_weights

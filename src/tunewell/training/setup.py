@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -19,7 +20,7 @@ from tunewell.data.prepare import Dataset, prepare
 from tunewell.document import absolute_paths
 from tunewell.models.initialization import initialize
 from tunewell.models.layers import word_embeddings
-from tunewell.problems import ModelError, Problem, RecipeError, nearest
+from tunewell.problems import DataError, ModelError, Problem, RecipeError, nearest
 from tunewell.recipe import Recipe
 from tunewell.tasks._protocol import Task
 from tunewell.training import device
@@ -133,6 +134,7 @@ def _encode(task: Task, dataset: Dataset) -> tuple[dict[str, Encoded], Ledger]:
     key = hashlib.sha256(settings.encode()).hexdigest()
     for split, examples in dataset.splits.items():
         splits[split] = encode_split(examples, task.encode, key, num_classes=len(dataset.labels))
+        _refuse_ids_beyond(task.vocabulary_size, split, splits[split])
         ledger = ledger.with_lengths(split, splits[split].lengths, task.max_length, splits[split].truncated)
     return splits, ledger
 
@@ -141,18 +143,21 @@ def _check_vocabulary(model: nn.Module, splits: dict[str, Encoded]) -> None:
     table = word_embeddings(model)
     if table is None:
         return
-    for name, split in splits.items():
-        highest = max(int(split.ids(i).max()) for i in range(len(split)))
-        if highest >= table.num_embeddings:
-            raise ModelError(
-                Problem(
-                    "model",
-                    f"the tokenizer gives id {highest} in the {name} rows, but the model embeds only"
-                    f" {table.num_embeddings}",
-                    field="model",
-                    fix="use the tokenizer that belongs to the model, or resize its embeddings and save it",
-                )
-            )
+    for name, encoded in splits.items():
+        _refuse_ids_beyond(table.num_embeddings, name, encoded)
+
+
+def _refuse_ids_beyond(embedded: int | None, split: str, encoded: Encoded) -> None:
+    """Refuse token ids that the model has no embedding for, and rows without any token."""
+    if empty := np.flatnonzero(encoded.lengths == 0).tolist():
+        places = ", ".join(encoded.place(i) for i in empty[:3])
+        what = f"the tokenizer finds no token in {len(empty):,} texts of {split}, such as {places}"
+        raise DataError(Problem("data", what, field=f"data.{split}", fix="delete or mend these rows"))
+    highest, row = max((int(encoded.ids(i).max()), i) for i in range(len(encoded)))
+    if embedded is not None and highest >= embedded:
+        what = f"the tokenizer gives the id {highest} at {encoded.place(row)}, but the model embeds only {embedded}"
+        fix = "use the tokenizer that belongs to the model, or resize its embeddings and save it"
+        raise ModelError(Problem("model", what, field="model", fix=fix))
 
 
 def parameter_counts(model: nn.Module) -> tuple[int, int]:
