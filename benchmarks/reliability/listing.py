@@ -21,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.reliability.machine import facts_of_the_machine
 from benchmarks.reliability.tiny import make_tiny_bert, tiny_recipe
 from tunewell.records import Step
 from tunewell.runs import summary
@@ -135,7 +136,7 @@ def main() -> None:
             "no index": lambda: without_index(root),
             "SQLite": lambda: with_sqlite(root, table),
         }
-        print(f"{asked.runs:,} runs, one in {CRASHED} without an end; {os.cpu_count()} cores\n")
+        print(f"{asked.runs:,} runs, one in {CRASHED} without an end; {facts_of_the_machine()}\n")
         print("| way | warm | cold |\n| --- | ---: | ---: |")
         for name, way in ways.items():
             warm, cold = measure(way, asked.runs, asked.repeats)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -38,6 +39,7 @@ Status = Literal["running", "completed", "stopped", "interrupted", "failed", "cr
 R = TypeVar("R", bound=Record)
 
 _END_BYTES = 1 << 16
+_READERS = 16
 _STEP = b'{"type":"step"'
 
 
@@ -102,9 +104,12 @@ def list_runs(root: Path) -> list[Summary]:
     if not root.is_dir():
         return []
     with in_words("list the runs", root), os.scandir(root) as entries:
-        found = [_listed(entry.path) for entry in entries]
-    present = [summary for summary in found if summary is not None]
-    return sorted(present, key=lambda summary: (-summary.started, summary.name))
+        paths = [entry.path for entry in entries]
+    # Several at once: a disk whose pages are not in memory answers them in a third of the time.
+    shares = [paths[first::_READERS] for first in range(_READERS)]
+    with ThreadPoolExecutor(_READERS) as readers:
+        found = list(chain.from_iterable(readers.map(_listed_of, shares)))
+    return sorted(found, key=lambda summary: (-summary.started, summary.name))
 
 
 def store(run: RunFolder) -> None:
@@ -139,6 +144,10 @@ class _Sealed(msgspec.Struct, frozen=True):
 
 _sealed_decoder = msgspec.json.Decoder(_Sealed)
 _index_decoder = msgspec.json.Decoder(_Index, strict=False)
+
+
+def _listed_of(paths: list[str]) -> list[Summary]:
+    return [summary for path in paths if (summary := _listed(path)) is not None]
 
 
 def _listed(path: str) -> Summary | None:
