@@ -24,6 +24,7 @@ from benchmarks.reliability.outcome import Outcome, lost, outcome
 from benchmarks.reliability.processes import BETWEEN, PLACES, Child, Job, train_or_resume
 from tunewell.document import dump_recipe
 from tunewell.runs import checkpoints
+from tunewell.runs.folder import RunFolder
 
 KILLS_A_RUN = 8
 """At most; a run of many kinds of moments, yet one that comes to its end."""
@@ -109,7 +110,7 @@ class Arena:
 
     def start(self) -> Child:
         """Train, or resume what is there."""
-        verb = "resume" if (self.run / "recipe.yaml").exists() else "train"
+        verb = "resume" if RunFolder(self.run).exists() else "train"
         job = Job(verb, self.recipe, self.run, self.folder / "errors.txt", self.kind.rate_fault)
         return Child(train_or_resume, job, page=self.folder / "page")
 

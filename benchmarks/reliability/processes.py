@@ -84,6 +84,10 @@ class Child:
         """Return what its main thread does and what the thread that writes checkpoints does."""
         return NAMES[self._page[0]], NAMES[self._page[1]]
 
+    def byte(self, place: int) -> int:
+        """Return a byte of the page that it shares."""
+        return self._page[place]
+
     def wait(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
         """Wait until it ends, `until()` is true or `seconds` are over; tell whether it still lives."""
         over = time.monotonic() + seconds
@@ -109,14 +113,19 @@ class Child:
 
 def train_or_resume(job: Job, page: Path) -> None:
     """Do `job`; what the target of a `Child` has to be."""
-    with job.errors.open("a") as errors:
-        os.dup2(errors.fileno(), 1)
-        os.dup2(errors.fileno(), 2)
+    quieten(job.errors)
     _show_places(page)
     if job.rate_fault is not None:
         plant_rate(*job.rate_fault)
     for _ in records_of(job):
         pass
+
+
+def quieten(said: Path) -> None:
+    """Let all that this process prints go to the end of the file `said`."""
+    with said.open("a") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
 
 
 def records_of(job: Job) -> Iterator[Any]:

@@ -7,7 +7,7 @@ import pytest
 
 from tunewell.problems import RunError
 from tunewell.runs.disk import DiskFullError, explained, write_durably
-from tunewell.runs.folder import RunFolder, find, next_free
+from tunewell.runs.folder import RunFolder, find, next_free, refuse_unusable
 
 
 def test_create_writes_what_was_asked_and_where(tmp_path):
@@ -15,7 +15,7 @@ def test_create_writes_what_was_asked_and_where(tmp_path):
     assert run.name == "demo"
     assert run.recipe.read_text() == "model: minilm\n"
     assert json.loads(run.environment.read_text()) == {"python": "3.11"}
-    assert sorted(os.listdir(run.path)) == ["checkpoints", "environment.json", "recipe.yaml", "rows"]
+    assert sorted(os.listdir(run.path)) == ["checkpoints", "environment.json", "lock", "recipe.yaml", "rows"]
     names = [run.log, run.inbox, run.model, run.lock]
     assert [path.name for path in names] == ["log.jsonl", "inbox.jsonl", "model", "lock"]
 
@@ -38,6 +38,32 @@ def test_a_folder_with_something_else_in_it_is_refused(tmp_path):
     with pytest.raises(RunError, match="not empty") as caught:
         RunFolder.create(tmp_path, "", {})
     assert "resume" not in str(caught.value)
+
+
+def test_a_creation_that_was_cut_short_anywhere_does_not_stand_in_the_way(tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    for number, place in enumerate(["folder.lock.hold", "folder.write_durably", "disk.sync_folder"]):
+        folder = tmp_path / str(number)
+        with monkeypatch.context() as patch:
+            patch.setattr(f"tunewell.runs.{place}", killed)
+            with pytest.raises(Killed):
+                RunFolder.create(folder, "a: 1\n", {})
+        assert not RunFolder(folder).exists()
+        refuse_unusable(folder)
+        run = RunFolder.create(folder, "b: 2\n", {})
+        assert run.recipe.read_text() == "b: 2\n"
+
+
+def test_one_that_is_being_made_is_not_made_twice(tmp_path):
+    run = RunFolder(tmp_path / "demo")
+    run.path.mkdir()
+    with run.hold(), pytest.raises(RunError, match="demo is held by process"):
+        RunFolder.create(run.path, "", {})
 
 
 @pytest.mark.parametrize("path", ["file", "file/run"])

@@ -40,8 +40,8 @@ def in_words(doing: str, path: Path) -> Iterator[None]:
 
 
 def sync_file(path: Path) -> None:
-    """Force the bytes of a file down to the disk."""
-    with path.open("rb+") as file:
+    """Force the bytes of a file down to the disk; it need not be writable (but on Windows)."""
+    with path.open("rb+" if os.name == "nt" else "rb") as file:
         os.fsync(file.fileno())
 
 
@@ -58,7 +58,7 @@ def sync_folder(path: Path) -> None:
 
 def write_durably(path: Path, content: bytes) -> None:
     """Replace the file at `path` by `content`, whole or not at all, even if power fails."""
-    temporary = path.with_name(f".{path.name}.writing")
+    temporary = temporary_of(path)
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -69,3 +69,8 @@ def write_durably(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def temporary_of(path: Path) -> Path:
+    """Return where `write_durably` writes before it replaces `path`; a process that dies may leave it."""
+    return path.with_name(f".{path.name}.writing")

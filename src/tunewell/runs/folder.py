@@ -17,7 +17,7 @@ import msgspec
 
 from tunewell.problems import Problem, RunError
 from tunewell.runs import lock
-from tunewell.runs.disk import DiskFullError, in_words, sync_folder, write_durably
+from tunewell.runs.disk import DiskFullError, in_words, sync_folder, temporary_of, write_durably
 from tunewell.runs.lock import Holder
 
 _TRIAL_BYTES = 1 << 20
@@ -87,26 +87,26 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, recipe_yaml: str, environment: Mapping[str, str]) -> RunFolder:
-        """Make the directory of a new run; raises `RunError` where it is used, read-only or the disk is full."""
+        """Make the directory of a new run; raises `RunError` where it is used, read-only or the disk is full.
+
+        The recipe is written last: a folder without one is no run yet, and another may be made in it.
+        """
         run = cls(path)
         with in_words("make the run's folder", path):
             try:
                 path.mkdir(parents=True, exist_ok=True)
-                used = any(path.iterdir())
+                if _is_used(run):
+                    raise _used(run)
             except (FileExistsError, NotADirectoryError) as error:
                 raise RunError(_no_folder(path)) from error
-            if used:
-                raise _used(run)
-            try:
-                run.recipe.touch(exist_ok=False)  # of two processes that start at once, one wins
-            except FileExistsError as error:
-                raise _used(run) from error
-            run.rows.mkdir()
-            run.checkpoints.mkdir()
-            write_durably(run.recipe, recipe_yaml.encode())
-            write_durably(
-                run.environment, msgspec.json.format(msgspec.json.encode(environment), indent=2) + b"\n"
-            )
+            with run.hold():  # of two processes that start at once, one wins
+                if run.recipe.exists():
+                    raise _used(run)
+                run.rows.mkdir(exist_ok=True)
+                run.checkpoints.mkdir(exist_ok=True)
+                facts = msgspec.json.format(msgspec.json.encode(environment), indent=2) + b"\n"
+                write_durably(run.environment, facts)
+                write_durably(run.recipe, recipe_yaml.encode())
             sync_folder(path.parent)
         return run
 
@@ -133,7 +133,7 @@ def refuse_unusable(path: Path, key: str = "") -> None:
     key that named the path.
     """
     try:
-        if path.is_dir() and any(path.iterdir()):
+        if path.is_dir() and _is_used(RunFolder(path)):
             raise _used(RunFolder(path))
         existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
         if not existing.is_dir():
@@ -205,6 +205,18 @@ def _listed(names: list[str]) -> str:
 def _no_folder(path: Path) -> Problem:
     what = "a file stands where the run's folder should be"
     return Problem("run", what, str(path), fix="choose another `output_dir`")
+
+
+def _is_used(run: RunFolder) -> bool:
+    """Tell whether anything is in the folder; what a creation that was cut short left there doesn't count."""
+    present = set(run.path.iterdir())
+    if not present or run.lock not in present:
+        return bool(present)
+    files = {run.lock, run.environment, temporary_of(run.environment), temporary_of(run.recipe)}
+    empty = {
+        folder for folder in (run.rows, run.checkpoints) if folder.is_dir() and not any(folder.iterdir())
+    }
+    return bool(present - files - empty)
 
 
 def _used(run: RunFolder) -> RunError:
