@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tunewell.models.load import quietly
 from tunewell.runs import sums
-from tunewell.runs.disk import in_words, sync_file, sync_folder
+from tunewell.runs.disk import in_words, sync_folder
 
 
 def export(
@@ -39,10 +39,9 @@ def export(
         _say_fp32(beside / "config.json")
         (beside / "README.md").write_text(card, encoding="utf-8")
         (beside / "tunewell.json").write_text(settings, encoding="utf-8")
-        sums.write(beside)
-        for path in beside.rglob("*"):
-            sync_folder(path) if path.is_dir() else sync_file(path)
-        sync_folder(beside)
+        sums.write(beside)  # which forces the files to the disk
+        for inner in (beside, *(path for path in beside.rglob("*") if path.is_dir())):
+            sync_folder(inner)
         _swap(beside, folder)
         undo.pop_all()
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from tunewell.runs.disk import in_words, sync_folder, write_durably
+from tunewell.runs.disk import in_words, sync_file, sync_folder, write_durably
 
 SUMS = "SHA256SUMS"
 FIXED = ("recipe.yaml", "environment.json", "data.json", "rows/digests.json")
@@ -23,7 +23,7 @@ _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}  # as `sha256sum` writes awk
 
 
 def write(folder: Path, leave_out: Collection[str] = (), only: Collection[str] | None = None) -> None:
-    """Seal `folder`: all files below it, but for hidden ones and the entries named in `leave_out`.
+    """Seal `folder`: all files below it, but for hidden ones and the entries named in `leave_out`, once all are durable.
 
     With `only` those of these files that are there; without it, what `FIXED` names and was sealed before keeps its
     digest, or a seal would bless what was damaged meanwhile. Raises `RunError` when the disk refuses.
@@ -31,11 +31,11 @@ def write(folder: Path, leave_out: Collection[str] = (), only: Collection[str] |
     with in_words("seal the folder", folder):
         names = [path.relative_to(folder).as_posix() for path in _files(folder, {*leave_out, SUMS})]
         if only is not None:
-            _write(folder, {name: digest(folder / name) for name in names if name in only})
+            _write(folder, {name: _durable_digest(folder / name) for name in names if name in only})
             return
         before = (read(folder) if (folder / SUMS).exists() else None) or {}
         known = {name: before[name] for name in FIXED if name in before}
-        fresh = {name: digest(folder / name) for name in names if name not in known}
+        fresh = {name: _durable_digest(folder / name) for name in names if name not in known}
         _write(folder, dict(sorted((known | fresh).items())))
 
 
@@ -88,6 +88,11 @@ def digest(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal; lets other threads run meanwhile."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _durable_digest(path: Path) -> str:
+    sync_file(path)  # or a power failure makes of the seal a proof of damage
+    return digest(path)
 
 
 def _write(folder: Path, sealed: Mapping[str, str]) -> None:
