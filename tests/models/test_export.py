@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -97,3 +101,53 @@ def test_no_room_at_any_moment_is_said_in_words(model: nn.Module, tmp_path: Path
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "tunewell resume" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+@pytest.mark.parametrize("older", [True, False])
+def test_killed_at_each_moment_the_result_is_whole_or_not_there(
+    model: nn.Module, tmp_path: Path, older: bool
+) -> None:
+    folder, weights, tokenizer = tmp_path / "model", weights_of(model), tiny_tokenizer()
+    for moment in itertools.count():
+        shutil.rmtree(tmp_path)
+        tmp_path.mkdir()
+        if older:
+            export(model, weights, tokenizer, "older", folder, "{}")
+        child = os.fork()
+        if child == 0:
+            _die_at(moment)
+            export(model, weights, tokenizer, "newer", folder, "{}")
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        cards = {"newer", "older"} if older else {"newer"}
+        if folder.exists():
+            assert sums.check(folder) == {}
+            assert (folder / "README.md").read_text() in cards
+        elif older:  # between the two renames
+            assert sums.check(tmp_path / ".model.old") == {}
+        if os.waitstatus_to_exitcode(status) == 0:
+            break
+        export(model, weights, tokenizer, "newest", folder, "{}")
+        assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert moment > 15
+
+
+def _die_at(moment: int) -> None:
+    """Let this process die just before its change of the disk number `moment`."""
+    left = itertools.count(moment, -1)
+
+    def dying(call: Callable[..., Any]) -> Callable[..., Any]:
+        def changed(*arguments: Any, **options: Any) -> Any:
+            if next(left) == 0:
+                os._exit(9)
+            return call(*arguments, **options)
+
+        return changed
+
+    for name in ("fsync", "mkdir", "unlink", "rmdir"):
+        setattr(os, name, dying(getattr(os, name)))
+    Path.rename = dying(Path.rename)  # type: ignore[method-assign]
+    Path.write_bytes = dying(Path.write_bytes)  # type: ignore[method-assign]
+    Path.write_text = dying(Path.write_text)  # type: ignore[method-assign]
