@@ -6,13 +6,13 @@ several-labels problems only counts by class.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
 from scipy.special import expit as sigmoid
 from scipy.special import softmax as _softmax
-from sklearn.metrics import matthews_corrcoef
 
 from tunewell.tasks._protocol import Scorer
 
@@ -51,11 +51,11 @@ class _SingleLabel:
             self.confidence[indexes] = softmax(outputs)[np.arange(len(outputs)), chosen]
 
     def metrics(self) -> dict[str, float]:
-        is_one = len(np.union1d(self.targets, self.predicted)) == 1  # scikit-learn warns of it, and says 0
+        counts = self._counts()
         return {
             "accuracy": float((self.predicted == self.targets).mean()),
-            "macro_f1": float(self._counts().f1().mean()),
-            "mcc": 0.0 if is_one else float(matthews_corrcoef(self.targets, self.predicted)),
+            "macro_f1": float(counts.f1().mean()),
+            "mcc": counts.correlation(),
         }
 
     def by_class(self) -> dict[str, dict[str, float]]:
@@ -120,6 +120,14 @@ class _Counts:
 
     def f1(self) -> np.ndarray:
         return _shares(2 * self.hits, self.predicted + self.actual)
+
+    def correlation(self) -> float:
+        """Return Matthews' correlation of rows with one class each (Gorodkin 2004); 0 where it is undefined."""
+        rows = float(self.actual.sum())
+        covariance = float(self.hits.sum()) * rows - float(self.actual @ self.predicted)
+        of_predicted = rows**2 - float(self.predicted @ self.predicted)
+        of_actual = rows**2 - float(self.actual @ self.actual)
+        return covariance / math.sqrt(of_actual * of_predicted) if of_actual * of_predicted else 0.0
 
     def over_all(self) -> _Counts:
         found = _Counts(1)

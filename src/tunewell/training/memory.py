@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import sys
@@ -44,8 +45,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release(device: torch.device) -> None:
-    """Give back what nothing refers to any more: Python's cycles, and the device's cached blocks."""
+    """Give back what nothing refers to any more: Python's cycles, the device's cached blocks, freed pages."""
     gc.collect()
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim"):
+        ctypes.CDLL(None).malloc_trim(0)
     match device.type:
         case "cuda":
             torch.cuda.empty_cache()
