@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 
 from tunewell.problems import RunError
 from tunewell.records import Committed
 from tunewell.runs import checkpoints
-from tunewell.training.checkpoint import Checkpointer, Snapshot, load, load_model_weights
+from tunewell.training.checkpoint import FORMAT, Checkpointer, Snapshot, load, load_model_weights
 from tunewell.training.state import Tensors
 
-FACTS = {"reason": "interval", "healthy": True, "log_length": 0, "log_digest": ""}
+FACTS = {"format": FORMAT, "reason": "interval", "healthy": True, "log_length": 0, "log_digest": ""}
 
 
 def snapshot(commit: int, step: int, average: bool = False) -> Snapshot:
@@ -48,6 +50,12 @@ def test_what_was_saved_is_read_back(tmp_path: Path) -> None:
     for kind, parts in expected.items():
         assert all(torch.equal(tensors[kind][name], tensor) for name, tensor in parts.items())
         assert all(tensors[kind][name].dtype == tensor.dtype for name, tensor in parts.items())
+
+
+def test_another_format_is_refused_in_words(tmp_path: Path) -> None:
+    written(Checkpointer(tmp_path, limit=3), replace(snapshot(0, 7), facts={**FACTS, "format": FORMAT + 1}))
+    with pytest.raises(RunError, match=f"in format {FORMAT + 1}, this tunewell reads {FORMAT}"):
+        load(checkpoints.commits(tmp_path)[0])
 
 
 def test_numbers_go_on_where_they_stood(tmp_path: Path) -> None:

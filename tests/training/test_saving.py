@@ -66,6 +66,7 @@ def test_a_full_disk_is_waited_for(
             file_size(-1)
     assert steps_while_full >= 2, "training goes on while the snapshot waits in memory"
     assert sum(told(record, "no space") for record in seen) == 1
+    assert sum(told(record, "is saved after all") for record in seen) == 1
     assert kept(tmp_path / "run") == kept(whole)
     assert measured(tmp_path / "run" / "log.jsonl") == measured(whole / "log.jsonl")
     assert weights(tmp_path / "run") == weights(whole)

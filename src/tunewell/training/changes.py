@@ -13,6 +13,7 @@ from tunewell.document import dump_value
 from tunewell.recipe import Recipe
 from tunewell.runs.disk import in_words, write_durably
 from tunewell.runs.folder import RunFolder
+from tunewell.training.checkpoint import FORMAT
 from tunewell.training.setup import Prepared
 from tunewell.training.state import Tensors
 
@@ -24,6 +25,7 @@ _ORDER = {"seed", "batch_size", "gradient_accumulation_steps", "max_tokens_per_b
 def identity(prepared: Prepared, parent: str = "") -> dict[str, Any]:
     """Return what a commit says of the run that it belongs to; `parent` is where a branch came from."""
     return {
+        "format": FORMAT,
         "recipe": prepared.recipe.model_dump(mode="json", exclude_defaults=True),
         "recipe_hash": prepared.recipe.hash(),
         "data_hash": prepared.dataset.hash,

@@ -13,13 +13,15 @@ from typing import Any
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from tunewell.problems import RunError
+from tunewell.problems import Problem, RunError
 from tunewell.records import Committed
 from tunewell.runs import checkpoints
 from tunewell.runs.checkpoints import Commit
 from tunewell.runs.disk import DiskFullError
 from tunewell.training.state import Tensors
 
+FORMAT = 2
+"""Of what a commit holds; raised when an older tunewell could not go on from it, or this one from an older one's."""
 STATE = "state.json"
 ROWS = "rows.bin"
 
@@ -157,7 +159,16 @@ def told(commit: Commit, seconds: float) -> Committed:
 
 
 def load(commit: Commit) -> tuple[Tensors, dict[str, Any], bytes]:
-    """Return the tensors, the facts and the packed row history of a commit."""
+    """Return the tensors, the facts and the packed row history of a commit; `RunError` where it is another tunewell's."""
+    if (made := commit.facts.get("format")) != FORMAT:
+        raise RunError(
+            Problem(
+                "run",
+                f"the checkpoint is in format {made or 1}, this tunewell reads {FORMAT}",
+                str(commit.folder),
+                fix="go on with the tunewell that made it; its version is in environment.json",
+            )
+        )
     tensors: Tensors = {
         Path(name).stem: load_file(commit.folder / name)
         for name in commit.files

@@ -38,7 +38,8 @@ class Saving:
         self.saved_at: tuple[int, int] | None = None
         self.rollbacks = 0
         self._writing: Writing | None = None
-        self._durable: list[Committed] = []
+        self._durable: list[tuple[Committed, str]] = []
+        """Commits not told of yet, each with the trouble that it had."""
         self._failed: list[tuple[int, Exception]] = []
         self.trouble = ""
         """Why the log can't be written at present, in words."""
@@ -82,9 +83,14 @@ class Saving:
         yield from self._say(self._writing.trouble if self._writing else self.trouble)
         self._collect()
         durable, self._durable = self._durable, []
-        for committed in durable:
+        for committed, trouble in durable:
             yield from self.session.record(committed)
             yield from self.foresee(committed.bytes)
+            if trouble:
+                self._said.discard(trouble)
+                yield from self.session.note(
+                    f"the checkpoint of step {committed.step} is saved after all", "disk"
+                )
         failed, self._failed = self._failed, []
         for step, error in failed:
             yield from self._given_up(step, error)
@@ -109,7 +115,7 @@ class Saving:
             return
         self._writing = None
         if writing.committed is not None:
-            self._durable.append(writing.committed)
+            self._durable.append((writing.committed, writing.trouble))
         if writing.error is not None:
             self._failed.append((writing.snapshot.step, writing.error))
 

@@ -83,13 +83,13 @@ class TrainState:
         torch._foreach_lerp_(moving, list(self.trainable.values()), 1 - decay)
 
     def pack(self) -> tuple[Tensors, dict[str, Any]]:
-        """Return copies of all tensors, and all else as JSON-able facts."""
+        """Return copies of all tensors, in the processor's memory, and all else as JSON-able facts."""
         tensors: Tensors = {
-            "model": {n: t.detach().clone() for n, t in self.weights.masters.items()},
-            "optimizer": {n: t.detach().clone() for n, t in self.optimizers.pack().items()},
+            "model": _copied(self.weights.masters),
+            "optimizer": _copied(self.optimizers.pack()),
         }
         if self.average is not None:
-            tensors["average"] = {n: t.clone() for n, t in self.average.items()}
+            tensors["average"] = _copied(self.average)
         facts = {"progress": vars(self.progress).copy(), "adjustments": _plain(self.adjustments)}
         if self.scaler is not None:
             facts["scaler"] = self.scaler.state_dict()
@@ -132,6 +132,10 @@ class TrainState:
         if not lazy:
             return None
         return next(name for name, p in self.weights.used.items() if p is table.weight)
+
+
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
 
 
 def _plain(adjustments: Adjustments) -> dict[str, Any]:
