@@ -111,6 +111,7 @@ def _seal(folder: RunFolder) -> None:
     """Write the run's summary and the digests of its files; what reads them does without where a disk refuses."""
     with contextlib.suppress(RunError):
         summary.store(folder)
+    with contextlib.suppress(RunError):
         sums.write(folder.path, leave_out=_UNSEALED)
 
 

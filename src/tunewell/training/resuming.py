@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -48,8 +49,8 @@ def resume(run: str | Path, *, allow_changes: bool = False) -> Iterator[Record]:
             raise _refusal(changed, folder)
         state = begin(prepared)
         checkpoints.clear_temporary(folder.checkpoints)
-        sums.narrow(folder.path)
         commit, said = _newest(folder, None if allow_changes else prepared.work.order.VERSION)
+        said = [*said, *_unsealed(folder)]
         log, mended = _log_of(folder, commit)
         if "data" in changed:
             _set_rows_aside(folder)
@@ -108,6 +109,18 @@ def _rewound(session: Session, commit: Commit, changed: Mapping[str, list[str]])
     )
     # The log was cut at the snapshot, before the commit was known to be durable.
     yield from session.record(checkpoint.told(commit, 0.0))
+
+
+def _unsealed(folder: RunFolder) -> list[str]:
+    """Narrow the seal to what stays as it is, and return a sentence for each such file that does not."""
+    if not (folder.path / sums.SUMS).exists():
+        return []
+    sums.narrow(folder.path)
+    if not (folder.path / sums.SUMS).exists():
+        return [f"{sums.SUMS} was damaged: what it said of other files is lost"]
+    found = sums.check(folder.path)
+    found.pop(folder.recipe.name, None)  # a changed recipe is told key by key
+    return [f"{name} {problem}" for name, problem in found.items()]
 
 
 def _refuse_complete(folder: RunFolder) -> None:
@@ -197,7 +210,11 @@ def _log_of(folder: RunFolder, commit: Commit | None) -> tuple[LogWriter, list[s
     try:
         return LogWriter.resume(folder.log, length, commit.facts["log_digest"]), []
     except RunError as error:
-        if isinstance(error.__cause__, OSError) and folder.log.exists():
+        cause = error.__cause__
+        unreadable = (
+            isinstance(cause, OSError) and cause.errno == errno.EIO
+        )  # a bad sector: the rest may be read
+        if isinstance(cause, OSError) and folder.log.exists() and not unreadable:
             raise
     log = LogWriter.salvage(folder.log, length)
     kept = f" (as it was: {log.damaged.name})" if log.damaged else ""
