@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import pytest
 
 from tunewell.recipe import Recipe
 from tunewell.records import Committed
-from tunewell.training import driver, memory
+from tunewell.training import driver, memory, trial
+from tunewell.training.checkpoint import Snapshot, Writing
 from tunewell.training.cost import CostModel, largest_first, measure, shape
 from tunewell.training.estimate import estimate
 from tunewell.training.setup import prepare_run
@@ -98,3 +101,22 @@ def test_a_disk_too_small_is_told(tiny_recipe: Make, tmp_path: Path, monkeypatch
     monkeypatch.setattr("tunewell.training.estimate.shutil.disk_usage", lambda _: usage)
     found = estimate(prepare_run(tiny_recipe(), tmp_path), seconds=0.3)
     assert any("the disk will not be enough" in warning for warning in found.warnings)
+
+
+def test_a_signal_ends_it_and_leaves_nothing(
+    tiny_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = prepare_run(tiny_recipe(), tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    honest = trial.Checkpointer.write
+
+    def write(checkpointer: trial.Checkpointer, snapshot: Snapshot) -> Writing:
+        writing = honest(checkpointer, snapshot)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return writing
+
+    monkeypatch.setattr(trial.Checkpointer, "write", write)
+    with pytest.raises(SystemExit) as ending:
+        estimate(prepared, seconds=0.3)
+    assert ending.value.code == 143
+    assert sorted(tmp_path.rglob("*")) == before

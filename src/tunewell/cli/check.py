@@ -25,6 +25,9 @@ def check(
         str | None, Parameter(help="For chats: model whose tokens tell what is left when they are cut.")
     ] = None,
     max_length: Annotated[int, Parameter(help="For chats: tokens that are kept of each.")] = 1024,
+    quick: Annotated[
+        bool, Parameter(help="Without the dry step that tells time, memory and disk: no weights are loaded.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Check a recipe and its data, or data alone, before anything is trained: what becomes of each row, and the plan.
@@ -52,4 +55,4 @@ def check(
     document = load_document(recipe_or_data, changes)
     for note in document.notes:
         say(f"note: {note}")
-    return tell_report(document, recipe_or_data, as_json=as_json)
+    return tell_report(document, recipe_or_data, as_json=as_json, quick=quick)

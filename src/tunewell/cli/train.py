@@ -17,7 +17,9 @@ def train(
     name: Annotated[
         str | None, Parameter(help="Name of the run; made from the recipe's file name otherwise.")
     ] = None,
-    dry_run: Annotated[bool, Parameter(help="Check and show the plan; train nothing.")] = False,
+    dry_run: Annotated[
+        bool, Parameter(help="Check, show the plan and what it will cost; train nothing.")
+    ] = False,
     skip_bad: SkipBad = False,
     as_json: AsJson = False,
 ) -> int:

@@ -21,21 +21,23 @@ from tunewell.tasks._load import model_folder
 from tunewell.tasks._text_predictor import settings_of
 from tunewell.training.branching import branch
 from tunewell.training.device import torch_facts
+from tunewell.training.estimate import Estimate
 from tunewell.training.evaluate import evaluate as evaluate_split
 from tunewell.training.interruption import Interruption
 from tunewell.training.opening import guarded, new_session, started
 from tunewell.training.resuming import resume
 from tunewell.training.setup import Prepared, begin, build_weights, prepare_run
 
-__all__ = ["Report", "branch", "check", "evaluate", "report", "resume", "train"]
+__all__ = ["Report", "branch", "check", "checked", "evaluate", "report", "resume", "train"]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `check` found: the ledger of the rows, and the plan in plain facts."""
+    """What `check` found: the ledger of the rows, the plan in plain facts, and the costs where they were estimated."""
 
     ledger: Ledger
     plan: dict[str, Any]
+    estimate: Estimate | None = None
 
 
 def check(recipe: Recipe, base: Path) -> Report:
@@ -43,8 +45,13 @@ def check(recipe: Recipe, base: Path) -> Report:
 
     Raises an `InputError` for whatever would refuse the training, a used or full folder of the run included.
     """
+    return report(checked(recipe, base))
+
+
+def checked(recipe: Recipe, base: Path) -> Prepared:
+    """Return what `check` reports on, for `estimate` to try; raises as that does."""
     _refuse_output(recipe, "run")
-    return report(prepare_run(recipe, base))
+    return prepare_run(recipe, base)
 
 
 def report(prepared: Prepared) -> Report:

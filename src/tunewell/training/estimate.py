@@ -10,6 +10,7 @@ import msgspec
 
 from tunewell.recipe import Recipe
 from tunewell.training import memory
+from tunewell.training.interruption import Interruption
 from tunewell.training.plan import Plan
 from tunewell.training.setup import Prepared
 from tunewell.training.space import in_words
@@ -60,7 +61,8 @@ def estimate(prepared: Prepared, *, prepared_in: float = 0.0, seconds: float = 1
     device = prepared.compute.device
     limit = memory.held_bytes(device) + memory.free_bytes(device)
     folder = _nearest_folder(prepared.recipe)
-    measured = Trial(prepared, seconds).run(folder)
+    with Interruption().watched():  # a signal ends it in order: the checkpoint goes
+        measured = Trial(prepared, seconds).run(folder)
     times = _seconds(prepared, measured, prepared_in) if measured.fits else None
     checkpoint, disk = _disk_bytes(prepared, measured)
     free_disk = shutil.disk_usage(folder).free
