@@ -595,3 +595,24 @@ def test_schema_describes_every_key_and_accepts_a_recipe() -> None:
     jsonschema.validate(good, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**good, "batch_size": 0}, schema)
+
+
+def test_no_message_is_endless(tmp_path: Path) -> None:
+    word = "x" * 100_000
+    for text in (
+        f"{word}: 1",
+        f"!!{word} a",
+        f"data: &{word} a",
+        f"data: *{word}",
+        f"seed: 0{'1' * 9999}",
+        f"a: {word}: b",
+    ):
+        with pytest.raises(RecipeError) as caught:
+            parse_recipe(text, "r.yaml")
+        assert all(len(str(problem)) < 2000 for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".yaml", "a\0.yaml"])
+def test_names_that_can_be_no_file(name: str) -> None:
+    with pytest.raises(RecipeError, match="the file can't be read"):
+        load_recipe(name)

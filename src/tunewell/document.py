@@ -130,7 +130,7 @@ _Dumper.add_representer(str, _represent_text)
 def _read(file: File) -> str:
     try:
         content = file.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise RecipeError(_unreadable(file, error)) from error
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         message, fix = "the file is in UTF-16", "save it as UTF-8"
@@ -144,7 +144,7 @@ def _read(file: File) -> str:
         raise RecipeError(Problem("recipe", message, str(file), line, fix=fix)) from error
 
 
-def _unreadable(file: File, error: OSError) -> Problem:
+def _unreadable(file: File, error: OSError | ValueError) -> Problem:
     if isinstance(error, FileNotFoundError):
         if not file.parent.is_dir():
             return Problem("recipe", f"there is no folder {file.parent}", str(file), fix="check the path")
@@ -156,9 +156,9 @@ def _unreadable(file: File, error: OSError) -> Problem:
         return Problem("recipe", "there is no such file", str(file), fix=fix)
     if isinstance(error, IsADirectoryError):
         return Problem("recipe", "this is a folder", str(file), fix="give the recipe's YAML file")
-    return Problem(
-        "recipe", f"the file can't be read: {error.strerror}", str(file), fix="check its permissions"
-    )
+    reason = getattr(error, "strerror", None) or str(error)
+    fix = "check its permissions" if isinstance(error, PermissionError) else "check the path"
+    return Problem("recipe", f"the file can't be read: {reason}", str(file), fix=fix)
 
 
 def _recipe(tree: Tree, overrides: Sequence[str], notes: list[str]) -> Recipe:

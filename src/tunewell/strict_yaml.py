@@ -33,6 +33,7 @@ _FALSE = {"false", "no", "off"}
 _SPECIAL = {".inf": float("inf"), "+.inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan")}
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LONGEST_NUMBER = 40
+_LONGEST_TOLD = 500
 
 
 @dataclass
@@ -54,7 +55,8 @@ class Tree:
     def refuse(self, path: Path, message: str, fix: str, line: int | None = None) -> None:
         """Note a problem at `path`, and that no more need be said about it."""
         file, known_line = self.place(path)
-        self.problems.append(Problem("recipe", message, file, line or known_line, dotted(path), fix))
+        message, field, fix = (_clipped(text) for text in (message, dotted(path), fix))
+        self.problems.append(Problem("recipe", message, file, line or known_line, field, fix))
         self.broken.add(path)
 
     def place(self, path: Path) -> tuple[str, int | None]:
@@ -120,6 +122,11 @@ class Tree:
         for places in (self.lines, self.sources, self.files):
             for key in [key for key in places if key[: len(path)] == path]:
                 del places[key]
+
+
+def _clipped(text: str) -> str:
+    """Return `text` short enough to be read, whatever the document holds."""
+    return text if len(text) <= _LONGEST_TOLD else f"{text[: _LONGEST_TOLD - 1]}…"
 
 
 def _has(holder: Any, position: str | int) -> bool:

@@ -100,6 +100,20 @@ def test_a_problem_that_names_only_a_key_gets_its_place(
     assert f"  --> {recipe}:3  data.train\n" in capsys.readouterr().err
 
 
+def test_what_the_command_line_set_is_named_as_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.yaml").write_text("data:\n  train: a.csv\n")
+    for tokens, place in (
+        (["r.yaml"], "r.yaml:2  data.train (a.csv)"),
+        (["r.yaml", "--set", "data.train=b.csv"], "--set data.train=b.csv"),
+        (["a" * 300 + ".csv"], "a" * 300 + ".csv"),
+    ):
+        assert cli.main(["check", *tokens]) == 2
+        assert f"  --> {place}\n" in capsys.readouterr().err
+
+
 def test_a_defect_is_told_in_words_and_its_traceback_goes_to_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

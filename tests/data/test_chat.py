@@ -146,4 +146,7 @@ def test_a_file_is_told_whole(tmp_path):
 def test_labelled_rows_are_no_chats(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "a", "label": "b", "messages": "none"}\n')
-    assert columns_of(read([str(path)], tmp_path)[0]) == ()
+    (table,) = read([str(path)], tmp_path)
+    assert columns_of(table) == ()
+    with pytest.raises(DataError, match="holds no chats: it has `text`, `label`, `messages`"):
+        read_chats(table)

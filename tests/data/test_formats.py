@@ -1,5 +1,6 @@
 """Every format, plain and compressed, gives the same rows with their places."""
 
+import datetime
 import gzip
 import json
 import lzma
@@ -11,6 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from tunewell import plugins
+from tunewell.data import source as source_module
 from tunewell.data.read import read
 from tunewell.data.table import Table
 from tunewell.problems import DataError, Problem
@@ -240,3 +242,38 @@ def test_hub_with_the_library(tmp_path):
     )
     assert "{'text': ['a', 'b'], 'label': [1, 0]}" in done.stdout
     assert "can't load it: Unknown split" in done.stdout
+
+
+def test_a_small_parquet_file_that_grows_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(source_module, "SMALL", 1 << 20)
+    one = pyarrow.array(["a" * 10_000]).take(pyarrow.array([0] * 5000))
+    for name, column in (("text", one), ("number", pyarrow.array([1] * 500_000))):
+        pyarrow.parquet.write_table(pyarrow.table({name: column}), tmp_path / f"{name}.parquet")
+        with pytest.raises(DataError, match="decompression bomb"):
+            read([f"{name}.parquet"], tmp_path)
+
+
+def test_parquet_values_are_as_they_were(tmp_path):
+    rows = [
+        {"text": text, "number": number, "list": ["a", text], "day": datetime.date(2026, 1, 1)}
+        for text, number in (("a", 1), ("b", None), (None, 3))
+    ] * 100
+    table = pyarrow.Table.from_pylist(rows)
+    categories = pyarrow.array([5, 7, 5] * 100).dictionary_encode()
+    table = table.append_column("category", categories)
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    (found,) = read(["a.parquet"], tmp_path)
+    assert found.columns == table.to_pydict()
+    assert len(found) == 300
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_bytes_that_are_not_utf8_spoil_their_row_alone(tmp_path, name):
+    rows = [b"text,label", b"a,x", b"b\xe9,x", b"c,\xe9"]
+    if name == "a.jsonl":
+        rows = [b'{"text": "%b", "label": "%b"}' % tuple(row.split(b",")) for row in rows[1:]]
+    (tmp_path / name).write_bytes(b"\n".join(rows) + b"\n")
+    with pytest.raises(DataError, match="not UTF-8: byte"):
+        read([name], tmp_path)
+    (table,) = read([name], tmp_path, skip_bad=True)
+    assert table.columns["text"] == ["a", "b\udce9", "c"]

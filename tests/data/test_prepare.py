@@ -313,3 +313,40 @@ def test_fifty_thousand_rows_in_seconds(tmp_path):
     began = time.perf_counter()
     prepared(tmp_path, test=0.2, clean=["strip_html", "trim", "collapse_spaces"])
     assert time.perf_counter() - began < 20
+
+
+def test_bytes_that_are_not_utf8_are_bad_texts_and_no_labels(tmp_path):
+    rows = "".join(f"text {i},{'ab'[i % 2]}\n" for i in range(8)).encode()
+    (tmp_path / "train.csv").write_bytes(b"text,label\n" + rows + b"caf\xe9,a\ntext 9,\xe9\n")
+    recipe = Recipe(data={"train": "train.csv", "validation": None, "skip_bad": True})
+    dataset = prepare(recipe, tmp_path)
+    assert dataset.labels == ["a", "b"]
+    train = dataset.ledger.splits["train"]
+    assert {reason: found.places for reason, found in train.dropped.items()} == {
+        "unusable text": ["train.csv:10"],
+        "no label": ["train.csv:11"],
+    }
+
+
+def test_a_column_of_ids_is_no_column_of_classes(tmp_path):
+    rows = [{"text": f"a {i}", "label": 10**17 + i % 2} for i in range(6)]
+    (problem,) = problems_of(tmp_path, rows)
+    assert (
+        problem.message == "6 labels are numbers such as 100000000000000000: they look like ids, not classes"
+    )
+    rows[1:] = reviews(12)
+    (problem,) = problems_of(tmp_path, rows)  # one alone is a bad row
+    assert (problem.line, problem.message.partition(" is ")[2]) == (1, "too big for a class: is it an id?")
+
+
+def test_problems_come_in_the_order_of_their_places(tmp_path):
+    rows = reviews(6)
+    rows[1]["label"], rows[2]["text"], rows[3]["label"] = None, "", None
+    assert [p.line for p in problems_of(tmp_path, rows)] == [2, 3, 4]
+
+
+def test_what_leaves_a_split_empty_is_told(tmp_path):
+    rows = reviews(6)
+    write(tmp_path / "held.jsonl", rows)
+    (problem,) = problems_of(tmp_path, rows, validation="held.jsonl", leakage="drop")
+    assert problem.message == "no row is left in train: 6 left out (stands in validation too)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Collection as Container
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ def is_data(place: Path) -> bool:
     """Tell whether `place` is data, by its suffix, or a folder; anything else is taken for a recipe."""
     name = str(place)
     prefix, colon, _ = name.partition(":")
-    if place.is_dir() or (colon and prefix in plugins.names("data.formats")):
+    if os.path.isdir(place) or (colon and prefix in plugins.names("data.formats")):
         return True
     known = {*images.SUFFIXES, *audio.SUFFIXES}
     return place.suffix.lower() in known or format_name(name) is not None
@@ -69,7 +70,7 @@ def _look(place: Path, skip_bad: bool, tokenizer: str | None, max_length: int) -
         return images.check_images(place, skip_bad=skip_bad)
     if recordings:
         return audio.check_audio(place, skip_bad=skip_bad)
-    if not place.is_dir():
+    if not os.path.isdir(place):
         tables = read([str(place)], Path(), skip_bad=skip_bad)
         if all(chat.columns_of(table) for table in tables if table.columns):
             count = _counter(tokenizer) if tokenizer is not None else None

@@ -64,7 +64,7 @@ def _look(data: str, *, skip_bad: bool) -> tuple[Dataset, Recipe, _Files]:
 def _find(data: str) -> _Files:
     """Find the files of all splits: those of a folder, or those that stand beside a file named ``train``."""
     path = Path(data)
-    if path.is_dir():
+    if os.path.isdir(path):
         trains = sorted(p for p in path.iterdir() if p.is_file() and "train" in p.name.lower())
         if len(trains) != 1:
             inside = ", ".join(sorted(p.name for p in path.iterdir() if p.is_file())[:8]) or "no files"
@@ -72,7 +72,7 @@ def _find(data: str) -> _Files:
             raise DataError(Problem("data", message, data, fix="name the file: tunewell init FOLDER/FILE"))
         path = trains[0]
     if "train" not in path.name:
-        return _Files(str(path) if Path(data).is_dir() else data, None, None)
+        return _Files(str(path) if os.path.isdir(data) else data, None, None)
     beside: dict[str, str | None] = dict.fromkeys(_OTHER_NAMES)
     for split, names in _OTHER_NAMES.items():
         for name in names:

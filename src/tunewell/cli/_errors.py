@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import platform
 import shlex
 import sys
@@ -32,7 +33,7 @@ def tell_problems(error: InputError, verb: str, arguments: Mapping[str, Any]) ->
     where = f" in {next(iter(files))}" if len(files) == 1 else ""
     shown = f", the first {SHOWN} of them above" if total > SHOWN else ""
     say(f"{total:,} problem{'s' * (total != 1)}{where}{shown}. Nothing was started.")
-    if asked is not None and Path(asked).exists():
+    if asked is not None and os.path.exists(asked):  # which, unlike Path.exists, takes any name
         next_command(f"tunewell check {shlex.quote(str(asked))}")
     elif {problem.kind for problem in problems} == {"run"}:
         next_command("tunewell runs")
@@ -66,7 +67,7 @@ def _placed(problem: Problem, recipe: Path | None, overrides: Sequence[str]) -> 
     if given is not None:
         named = "" if problem.file in given else named
         return dataclasses.replace(problem, file=f"--set {given}{named}", field="")
-    line = line_of(recipe, problem.field) if recipe.is_file() else None
+    line = line_of(recipe, problem.field) if os.path.isfile(recipe) else None
     return dataclasses.replace(problem, file=str(recipe), line=line, field=problem.field + named)
 
 

@@ -11,7 +11,7 @@ from tunewell.data.collection import Collection, collection
 from tunewell.data.ledger import spread
 from tunewell.data.spelling import kind_of, shortened, unusable_in
 from tunewell.data.table import BadRow, Table
-from tunewell.problems import Problem, nearest
+from tunewell.problems import DataError, Problem, nearest
 
 ROLES = ("system", "user", "assistant", "tool")
 _MEANING = {
@@ -94,9 +94,13 @@ def read_chats(table: Table) -> Chats:
     """Return the conversations of `table`: `messages` (role, content), `conversations` (from, value), or pairs of texts.
 
     A row is bad when a role is unknown or out of order, a turn has no text, or nothing the assistant says can be
-    learned from.
+    learned from. Raises `DataError` when no column holds conversations.
     """
     columns = columns_of(table)
+    if not columns:
+        has = ", ".join(f"`{name}`" for name in list(table.columns)[:20])
+        fix = "name a column `messages`, or two columns `prompt` and `completion`"
+        raise DataError(Problem("data", f"the file holds no chats: it has {has}", table.file, fix=fix))
     found = Chats(bad=list(table.bad))
     for row, line in enumerate(table.lines):
         values = {name: column[row] for name, column in table.columns.items()}

@@ -96,7 +96,7 @@ def files_in(place: Path, suffixes: Iterable[str]) -> list[Path]:
     Hidden files and folders, such as those that macOS leaves, are passed over.
     """
     wanted = set(suffixes)
-    if not place.is_dir():
+    if not os.path.isdir(place):
         return [place]
     found = []
     for folder, below, names in os.walk(place):

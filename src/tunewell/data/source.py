@@ -6,6 +6,7 @@ import codecs
 import glob
 import gzip
 import lzma
+import os
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -89,6 +90,14 @@ class Source:
         """Return (not raise) the error that this file can't be used."""
         return DataError(Problem("data", message, file=self.name, line=line, fix=fix))
 
+    def check_size(self, size: int, packed: int) -> None:
+        """Raise `DataError` where `size` bytes are too many to come out of `packed` ones."""
+        if size > self.max_bytes:
+            raise self.error(f"more than {self.max_bytes:,} bytes when read", "split it into several files")
+        if size > SMALL and size > packed * MAX_RATIO:
+            what = f"expands to more than {MAX_RATIO} times its size: a decompression bomb?"
+            raise self.error(what, "decompress it yourself if you trust it")
+
     def _not_utf8(self, what: str, likely: str, line: int | None = None) -> DataError:
         fix = f"likely {likely}; convert it: iconv -f {likely} -t UTF-8 {self.name} > new-file"
         return self.error(f"not UTF-8: {what}", fix, line)
@@ -99,15 +108,7 @@ class Source:
         while chunk := stream.read(_CHUNK):
             chunks.append(chunk)
             size += len(chunk)
-            if size > self.max_bytes:
-                raise self.error(
-                    f"more than {self.max_bytes:,} bytes when read", "split it into several files"
-                )
-            if size > SMALL and size > packed * MAX_RATIO:
-                raise self.error(
-                    f"expands to more than {MAX_RATIO} times its size: a decompression bomb?",
-                    "decompress it yourself if you trust it",
-                )
+            self.check_size(size, packed)
         return b"".join(chunks)
 
 
@@ -117,9 +118,9 @@ def find(name: str, base: Path) -> list[Source]:
     Raises `DataError` that names the folder and the nearest name in it.
     """
     path, shown_name = base / Path(name).expanduser(), _shown(name)
-    if path.is_file():
+    if os.path.isfile(path):  # which, unlike Path.is_file, takes any name
         return [Source(shown_name, str(path))]
-    if path.is_dir():
+    if os.path.isdir(path):
         inside = sorted(p.name for p in path.iterdir() if p.is_file())[:5]
         fix = f"name its files, such as {shown_name.rstrip('/')}/*{Path(inside[0]).suffix}" if inside else ""
         raise DataError(Problem("data", "this is a folder, not a file", file=shown_name, fix=fix))
@@ -166,9 +167,11 @@ def _missing(name: str, path: Path, message: str) -> DataError:
     folder = path.parent
     while glob.has_magic(folder.name):
         folder = folder.parent
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         beside = (
-            sorted(p.name for p in folder.parent.iterdir() if p.is_dir()) if folder.parent.is_dir() else []
+            sorted(p.name for p in folder.parent.iterdir() if p.is_dir())
+            if os.path.isdir(folder.parent)
+            else []
         )
         guess = nearest(folder.name, beside)
         fix = f"did you mean the folder `{guess}`?" if guess else "check the path"
