@@ -63,13 +63,37 @@ class Job:
     """From this step on the learning rate is this many times what the schedule says."""
 
 
+class Page:
+    """A page of memory that processes share through a file: bytes, and a number of eight of them."""
+
+    def __init__(self, path: Path, *, new: bool = False) -> None:
+        if new:
+            path.write_bytes(bytes(mmap.PAGESIZE))
+        with path.open("rb+") as file:
+            self._bytes = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+
+    def __getitem__(self, place: int) -> int:
+        """Return the byte at `place`."""
+        return self._bytes[place]
+
+    def __setitem__(self, place: int, byte: int) -> None:
+        """Set the byte at `place`."""
+        self._bytes[place] = byte
+
+    def number(self, place: int) -> int:
+        """Return the number that begins at `place`."""
+        return int.from_bytes(self._bytes[place : place + 8], "little")
+
+    def set_number(self, place: int, number: int) -> None:
+        """Set the number that begins at `place`."""
+        self._bytes[place : place + 8] = number.to_bytes(8, "little")
+
+
 class Child:
     """A process that was started, and where it stands."""
 
     def __init__(self, target: Callable[..., None], *args: Any, page: Path) -> None:
-        page.write_bytes(bytes(mmap.PAGESIZE))
-        with page.open("rb+") as file:
-            self._page = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+        self.page = Page(page, new=True)
         self.began = time.monotonic()
         self.process: ForkServerProcess = _server().Process(target=target, args=(*args, page))
         self.process.start()
@@ -82,11 +106,7 @@ class Child:
 
     def places(self) -> tuple[str, str]:
         """Return what its main thread does and what the thread that writes checkpoints does."""
-        return NAMES[self._page[0]], NAMES[self._page[1]]
-
-    def byte(self, place: int) -> int:
-        """Return a byte of the page that it shares."""
-        return self._page[place]
+        return NAMES[self.page[0]], NAMES[self.page[1]]
 
     def wait(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
         """Wait until it ends, `until()` is true or `seconds` are over; tell whether it still lives."""
@@ -162,15 +182,14 @@ def _server() -> Any:
 
 def _show_places(page: Path) -> None:
     """Let the functions of `PLACES` mark the page while they run, one byte a thread."""
-    with page.open("rb+") as file:
-        marks = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+    marks = Page(page)
     for number, functions in enumerate(PLACES.values(), start=1):
         for function in functions:
             wrap(function, partial(_marked, marks, number))
 
 
 @contextlib.contextmanager
-def _marked(marks: mmap.mmap, number: int) -> Iterator[None]:
+def _marked(marks: Page, number: int) -> Iterator[None]:
     thread = 0 if threading.current_thread() is threading.main_thread() else 1
     before = marks[thread]
     marks[thread] = number

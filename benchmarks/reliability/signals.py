@@ -14,13 +14,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from benchmarks.reliability import tiny
 from benchmarks.reliability.machine import facts_of_the_machine
 from benchmarks.reliability.outcome import Outcome, outcome
-from benchmarks.reliability.processes import Child, quieten, wrap
+from benchmarks.reliability.processes import Child, Page, quieten, wrap
 from tunewell.document import dump_recipe
 from tunewell.records import Ended, Step
 from tunewell.runs import checkpoints
@@ -113,11 +114,11 @@ class Signalled:
         if moment.verb == "resume":
             self._cut()
         child = self._start(moment.verb, moment, SIGNALS[kind])
-        child.wait(LONGEST_RUN, until=lambda: child.byte(COME) == 1)
+        child.wait(LONGEST_RUN, until=lambda: child.page[COME] == 1)
         began = time.monotonic()
         code = self._finish(child)
         seconds = time.monotonic() - began
-        problems = [] if child.byte(COME) else ["the moment never came"]
+        problems = [] if child.page[COME] else ["the moment never came"]
         if seconds > BOUND:
             problems.append(f"it took {seconds:.1f} s to end")
         completed = (
@@ -196,9 +197,7 @@ class _Sender:
         """Count one call; send the signals before the nth."""
         self.calls += 1
         if self.calls == self.nth:
-            with self.page.open("rb+") as page:
-                page.seek(COME)
-                page.write(b"\x01")
+            Page(self.page)[COME] = 1
             for number, name in enumerate(self.signals):
                 if number:
                     time.sleep(APART)
@@ -206,10 +205,12 @@ class _Sender:
         yield
 
 
-def measure(folder: Path, moments: tuple[str, ...] = tuple(MOMENTS)) -> list[Result]:
-    """Return what every kind of signal led to at each of `moments`."""
+def measure(folder: Path, *, in_turn: bool = False) -> list[Result]:
+    """Return what every kind of signal led to at each moment; `in_turn`: one kind at each, one after another."""
     signalled = Signalled(folder)
-    return [signalled.measure(name, kind) for name in moments for kind in SIGNALS]
+    kinds = [[kind] for kind in SIGNALS] if in_turn else [[*SIGNALS]]
+    every = zip(MOMENTS, cycle(kinds), strict=False)
+    return [signalled.measure(name, kind) for name, some in every for kind in some]
 
 
 def table(results: list[Result]) -> str:

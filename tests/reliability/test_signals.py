@@ -13,5 +13,5 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
 @pytest.mark.slow
 def test_a_signal_in_any_phase_loses_nothing(tmp_path: Path) -> None:
-    results = signals.measure(tmp_path)
+    results = signals.measure(tmp_path, in_turn=True)
     assert [(each.moment, each.signal, each.problems) for each in results if each.problems] == []
