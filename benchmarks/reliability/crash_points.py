@@ -32,7 +32,7 @@ from benchmarks.reliability.outcome import Outcome, lost, outcome
 from benchmarks.reliability.processes import Child, Job, Page, quieten, records_of, train_or_resume, wrap
 from tunewell.document import dump_recipe
 from tunewell.problems import RunError
-from tunewell.records import Committed, Note
+from tunewell.records import Committed, Ended, Note
 from tunewell.runs import checkpoints
 from tunewell.runs import log as logs
 
@@ -86,7 +86,7 @@ class Tally:
     missed: int = 0
     """Points that the run did not come to: a log's buffer may be written a call sooner or later."""
     resumed: int = 0
-    """Runs that did not come to their end by themselves (all that were killed)."""
+    """Runs that did not come to their end by themselves."""
     lost: list[str] = field(default_factory=list)
     unequal: list[str] = field(default_factory=list)
 
@@ -135,9 +135,11 @@ class Arena:
         tally.missed += not hit
         tally.lost += [f"{name}: it hangs"] * alive + [f"{name}: {each}" for each in self._lost(durable)]
         code = child.exit_code
-        if code != 0:
+        if code != 0 and not self._is_complete():
             tally.resumed += 1
             code = self._go_on("resume")
+        elif point.fault == "killed":
+            code = 0
         if code != 0:
             tally.lost.append(f"{name}: going on ended with {code}: {self.said.read_text()[-1500:]}")
         else:
@@ -169,6 +171,11 @@ class Arena:
         except RunError as error:
             return [*found, f"the log can't be read: {error}"]
         return [*found, *(each.text for each in records if isinstance(each, Note) and each.topic == "damage")]
+
+    def _is_complete(self) -> bool:
+        """Tell whether only the seal could be missing."""
+        ends = (record for record in logs.read(self.run / "log.jsonl") if isinstance(record, Ended))
+        return any(end.status == "completed" for end in ends)
 
     def _go_on(self, verb: str) -> int | None:
         job = Job(verb, self.recipe, self.run, self.said)

@@ -376,3 +376,20 @@ def test_facts_that_are_not_json_are_a_programming_error(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_commit(tmp_path, 1, 1, fill, {"loss": float("nan")})
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "model.safetensors"])
+def test_a_read_that_fails_once_does_not_cost_a_checkpoint(tmp_path, monkeypatch, name):
+    save(tmp_path, 0)
+    honest, failed = Path.open, []
+
+    def failing(path, *args, **kwargs):
+        if path.name == name and not failed:
+            failed.append(path)
+            raise OSError(errno.EIO, "Input/output error")
+        return honest(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", failing)
+    newest, said = newest_valid(tmp_path)
+    assert (newest.commit, said) == (0, [])
+    assert failed

@@ -12,14 +12,17 @@ import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from tunewell.problems import Problem, RunError
 from tunewell.runs.disk import in_words, sync_file, sync_folder
 from tunewell.runs.sums import digest
+
+T = TypeVar("T")
 
 MANIFEST = "manifest.json"
 PINNED = "pinned"
@@ -133,17 +136,14 @@ def damage(commit: Commit) -> dict[str, str]:
         return {MANIFEST: _UNSEALED}
     problems = {}
     for name, stored in commit.files.items():
-        path = commit.folder / name
         try:
-            size = path.stat().st_size
-            if size != stored.bytes:
-                problems[name] = f"has {size:,} bytes, not {stored.bytes:,}"
-            elif digest(path) != stored.sha256:
-                problems[name] = "is damaged: its SHA-256 is not the one it was written with"
+            problem = _again(partial(_problem, commit.folder / name, stored))
         except FileNotFoundError:
-            problems[name] = "is missing"
+            problem = "is missing"
         except OSError as error:
-            problems[name] = f"can't be read: {error.strerror or error}"
+            problem = f"can't be read: {error.strerror or error}"
+        if problem is not None:
+            problems[name] = problem
     return problems
 
 
@@ -248,7 +248,7 @@ def _seal(manifest: _Manifest) -> bytes:
 
 def _opened(folder: Path) -> Commit | None:
     try:
-        sealed = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Sealed)
+        sealed = msgspec.json.decode(_again((folder / MANIFEST).read_bytes), type=_Sealed)
         text = bytes(sealed.manifest)
         if hashlib.sha256(text).hexdigest() != sealed.sha256:
             return None
@@ -256,6 +256,25 @@ def _opened(folder: Path) -> Commit | None:
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     return Commit(folder, manifest.commit, manifest.step, manifest.files, manifest.facts)
+
+
+def _problem(path: Path, stored: StoredFile) -> str | None:
+    size = path.stat().st_size
+    if size != stored.bytes:
+        return f"has {size:,} bytes, not {stored.bytes:,}"
+    if digest(path) != stored.sha256:
+        return "is damaged: its SHA-256 is not the one it was written with"
+    return None
+
+
+def _again(read: Callable[[], T]) -> T:
+    """Return what `read` returns, tried once more where the disk fails: an error may pass, and a checkpoint is dear."""
+    try:
+        return read()
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return read()
 
 
 def _named(root: Path) -> list[tuple[int, int, Path]]:

@@ -109,9 +109,9 @@ def guarded(session: Session, opening: Iterator[Record]) -> Iterator[Record]:
 
 def _seal(folder: RunFolder) -> None:
     """Write the run's summary and the digests of its files; what reads them does without where a disk refuses."""
-    with contextlib.suppress(RunError):
+    with contextlib.suppress(RunError, OSError):
         summary.store(folder)
-    with contextlib.suppress(RunError):
+    with contextlib.suppress(RunError, OSError):
         sums.write(folder.path, leave_out=_UNSEALED)
 
 
