@@ -124,7 +124,7 @@ def _checkpoint_seconds(plan: Plan, measured: Measured, training: float) -> floa
     saves = sum(map(plan.saves_at, range(plan.total_steps + 1)))
     waiting = max(0.0, measured.write_seconds - training / max(1, saves - 1))  # for the one before
     each = measured.snapshot_seconds + measured.slowdown_seconds + waiting
-    result = measured.write_seconds * measured.initial_bytes / max(1, measured.stages[-1].tensor_bytes)
+    result = measured.write_seconds * measured.model_bytes / max(1, measured.stages[-1].tensor_bytes)
     return saves * each + measured.write_seconds + result  # the last one is waited for
 
 
@@ -139,7 +139,7 @@ def _disk_bytes(prepared: Prepared, measured: Measured) -> tuple[int, int]:
         size = by_stage[min(stage, len(by_stage) - 1)] + measured.other_bytes
         largest, most = max(largest, size), max(most, sum(kept) + size)
         kept = [first, *[*kept[1:], size][1 - limit :]]  # the first, the best and the newest ones
-    result = measured.initial_bytes + _tokenizer_bytes(prepared)
+    result = measured.model_bytes + _tokenizer_bytes(prepared)
     epochs = math.ceil(plan.total_steps / plan.batches_per_epoch)
     beside = plan.total_steps * measured.log_bytes + rows * (_ROW_ID_BYTES + _NUMBER_BYTES * epochs)
     return largest, max(most, sum(kept) + result) + beside

@@ -30,6 +30,9 @@ MOST_BATCHES = 4000
 """Batches of the run that are looked at, evenly spaced, to know how large its batches are."""
 UNUSED_STEPS = 3
 """The first updates of a run are probed, whatever the recipe says; the measured ones stand after them."""
+SCATTERED = 1.1
+"""Times what a dry step takes of a processor's memory, a whole run takes: freed blocks between those in use become
+too small for what is asked for next. Measured by benchmarks.reliability.estimates."""
 _LOSS_BYTES = 4
 ROOM = 0.9
 """Share of the free memory that a batch may be expected to take and still be tried."""
@@ -59,6 +62,8 @@ class Measured:
     """Seconds that the scores of each evaluated split take once its outputs are there."""
     stages: list[StageCosts] = field(default_factory=list)
     evaluation: CostModel | None = None
+    model_bytes: int = 0
+    """Of the weights."""
     initial_bytes: int = 0
     """Of a checkpoint before the first update: the optimizer has no state yet."""
     other_bytes: int = 0
@@ -103,7 +108,9 @@ class Trial:
         began = time.perf_counter()
         self.state: TrainState = setup.begin(self.prepared)
         self.measured.start_seconds = time.perf_counter() - began
-        self.measured.initial_bytes = _bytes(self.state.pack()[0])
+        tensors, _ = self.state.pack()
+        self.measured.initial_bytes, self.measured.model_bytes = _bytes(tensors), _bytes(tensors, "model")
+        del tensors
         self.measured.shapes = self._update_shapes()
         self._look_for_room()
         memory.release(self.device)
@@ -114,7 +121,10 @@ class Trial:
                 if not memory.is_out_of_memory(error):
                     raise
                 self.measured.fits = False
-        self.measured.peak_bytes = max(self.measured.peak_bytes, memory.peak_bytes(self.device))
+        peak, before = memory.peak_bytes(self.device), self.measured.held_bytes
+        if self.device.type == "cpu":
+            peak = before + int((peak - before) * SCATTERED)
+        self.measured.peak_bytes = max(self.measured.peak_bytes, peak)
         return self.measured
 
     def _measure(self, folder: Path) -> None:
@@ -185,6 +195,9 @@ class Trial:
         state.progress.step = min(stage.first_step + UNUSED_STEPS, stage.last_step - 1)
         state.adjustments.cursor = int(self.cursors[number])
         state.recipe = self.prepared.recipe.model_copy(update={"probe_steps": int(probed)})
+        self.work.order.batch_at(
+            state.adjustments.cursor
+        )  # a run comes to a new epoch's order once, not at each step
         began = time.perf_counter()
         update = next(train_steps(state, self.work))
         ((step, _),) = to_steps([update], self.work.encoded.rows)
@@ -274,5 +287,7 @@ class Trial:
                 measured.slowdown_seconds = max(0.0, sum(updates) - float(alone))
 
 
-def _bytes(tensors: Tensors) -> int:
-    return sum(t.numel() * t.element_size() for part in tensors.values() for t in part.values())
+def _bytes(tensors: Tensors, *names: str) -> int:
+    """Return the bytes of all parts, or of those named."""
+    parts = (tensors[name] for name in names or tensors)
+    return sum(tensor.numel() * tensor.element_size() for part in parts for tensor in part.values())
