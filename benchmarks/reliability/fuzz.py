@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 
@@ -53,14 +54,15 @@ class Outcome:
     slowest: dict[str, float] = field(default_factory=dict)
 
 
-class TooSlowError(AssertionError):
-    """A case took longer than `CASE_SECONDS`."""
+class TooSlowError(BaseException):
+    """A case took longer than `CASE_SECONDS`; no `Exception`, so that nothing under test takes it for its own."""
 
 
 def fuzz(folder: Path, seconds: float, seed: int, only: str = "") -> Outcome:
     """Feed every surface whose name begins with `only`, in turn, until `seconds` are over."""
     outcome = Outcome()
     every = [*fuzz_cases.surfaces(folder), *fuzz_runs.surfaces(folder)]
+    torch.set_flush_denormal(False)
     chosen = [surface for surface in every if surface.name.startswith(only)]
     end, number = time.monotonic() + seconds, 0
     with _bounded_memory():
@@ -92,7 +94,7 @@ def feed_round(surface: Surface, seed: int, outcome: Outcome, end: float = math.
     )
     try:
         test()
-    except Exception as error:  # any error that gets here is what is looked for
+    except (Exception, TooSlowError) as error:  # any error that gets here is what is looked for
         place = next(
             (
                 f"{Path(f.filename).name}:{f.lineno}"
@@ -114,13 +116,15 @@ def _is_new(surface: Surface, outcome: Outcome) -> bool:
 def _feed(surface: Surface, value: Any, outcome: Outcome) -> None:
     outcome.cases[surface.name] += 1
     began = time.monotonic()
-    with _bounded_time():
-        try:
+    try:
+        with _bounded_time():
             surface.feed(value)
-        except InputError as error:
-            outcome.refused[surface.name] += 1
-            _check_told(error)
-    outcome.slowest[surface.name] = max(outcome.slowest.get(surface.name, 0.0), time.monotonic() - began)
+    except InputError as error:
+        outcome.refused[surface.name] += 1
+        _check_told(error)
+    finally:
+        torch.set_flush_denormal(False)  # a training sets it for the process; Hypothesis needs small numbers
+        outcome.slowest[surface.name] = max(outcome.slowest.get(surface.name, 0.0), time.monotonic() - began)
 
 
 def _check_told(error: InputError) -> None:

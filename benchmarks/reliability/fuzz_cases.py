@@ -30,7 +30,7 @@ PIECES = [
     b"", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\x80", b"\r", b"\n", b"\t", b" ", b'"', b"'", b",", b";", b":", b"- ",
     b"{", b"}", b"[", b"]", b"[" * 3000, b"{a: " * 50, b"&a ", b"*a", b"<<: *a", b"!!python/object:os.system ",
     b"---\n", b"...\n", b"%YAML 9\n", b"? ", b"| \n", b"#", b"null", b"~", b"no", b"012", b"1e999", b"-1", b"NaN",
-    b".inf", b"9" * 5000, b"0x1f", b"1_0", b"true", b"\\ud800", b"\\u0000", b"\x1b[2J", b"\xe2\x80\xae", b"\xc2\x85",
+    b".inf", b"9" * 5000, b"0x1f", b"1_0", b"true", b"\\ud800", b"\\u0000", b"\\u001b[2J\\u202e", b"\x1b[2J", b"\xe2\x80\xae", b"\xc2\x85",
     b"99999999999999999999", b"train", b"label", b"data", b"type", b"step", b'"type":"ended"', b"0" * 64,
 ]  # fmt: skip
 """Bytes that readers stumble over."""

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import torch
 from hypothesis import strategies as st
 
 from benchmarks.reliability.fuzz_cases import ROWS, Surface, mutated, valid
-from benchmarks.reliability.tiny import make_tiny_bert, tiny_recipe
+from benchmarks.reliability.tiny import make_tiny_bert, tiny_recipe, write_reviews
 
 CODES = {0, 1, 2, 3, 130, 143}
 """What a verb may exit with; 1: a run that failed, or one that `verify` finds damaged."""
@@ -31,12 +30,13 @@ def surfaces(folder: Path) -> list[Surface]:
 
     recipe = tiny_recipe(folder, make_tiny_bert(folder / "model"), max_steps=6, save_steps=2, probe_steps=2)
     list(driver.train(recipe, folder))
-    torch.set_flush_denormal(False)
     run = (folder / "run").rename(folder / "kept-run")
     return [
         Surface("logs", mutated((run / "log.jsonl").read_bytes()), _feed_log(folder)),
         Surface("records", _record_lists(run), _feed_log(folder)),
-        Surface("run folders", _run_changes(run), _feed_run(folder, run)),
+        Surface("run folders", _changes(run), _feed_run(folder, run)),
+        Surface("model folders", _changes(folder / "model"), _feed_model(folder)),
+        Surface("model settings", _changed_settings(folder / "model"), _feed_model(folder)),
         Surface("command line", _command_lines(), _feed_command(folder, run)),
     ]
 
@@ -50,8 +50,7 @@ def _record_lists(run: Path) -> st.SearchStrategy[bytes]:
         | st.integers()
         | st.floats()
         | st.text(max_size=5)
-        | st.just([])
-        | st.just({})
+        | st.sampled_from([[], {}, "\x1b[2J\u202e"])
     )
 
     def changed(drawn: tuple[dict[str, Any], int, Any, bool]) -> dict[str, Any]:
@@ -69,7 +68,7 @@ def _feed_log(folder: Path) -> Callable[[bytes], None]:
     from tunewell.runs.summary import list_runs, summarize
     from tunewell.runs.timeline import curve, timeline
 
-    root = folder / "log-runs"
+    root = folder / "logged" / "runs"
     (root / "one").mkdir(parents=True, exist_ok=True)
 
     def feed(content: bytes) -> None:
@@ -82,12 +81,14 @@ def _feed_log(folder: Path) -> Callable[[bytes], None]:
         timeline(records)
         curve(records, "loss")
         assert story.as_text(story.why(records))
+        for tokens in (["why", "one"], ["runs", "runs"]):
+            _check_screen(tokens, root.parent)
 
     return feed
 
 
-def _run_changes(run: Path) -> st.SearchStrategy[list[tuple[str, bytes | None]]]:
-    """Return files of a run by name, each with other content, or None: it is gone."""
+def _changes(run: Path) -> st.SearchStrategy[list[tuple[str, bytes | None]]]:
+    """Return files of a folder by name, each with other content, or None: it is gone."""
     files = [path for path in sorted(run.rglob("*")) if path.is_file()]
     change = st.one_of(
         [
@@ -100,6 +101,23 @@ def _run_changes(run: Path) -> st.SearchStrategy[list[tuple[str, bytes | None]]]
     return st.lists(change, min_size=1, max_size=3)
 
 
+def _changed_settings(model: Path) -> st.SearchStrategy[list[tuple[str, bytes | None]]]:
+    """Return settings of a model's JSON files with some values that are others."""
+    values = st.sampled_from(
+        [None, True, -1, 0, 1, 7, 10**6, 10**9, 1e308, "", "relu", "x", [], [1], {}, {"a": 1}]
+    )
+    found = []
+    for name in ("config.json", "tokenizer_config.json"):
+        settings = json.loads((model / name).read_text())
+        keys = st.sampled_from([*settings, "auto_map", "quantization_config", "num_labels", "rope_scaling"])
+        changes = st.dictionaries(keys, values, min_size=1, max_size=3)
+        contents = changes.map(
+            lambda changed, settings=settings: json.dumps({**settings, **changed}).encode()
+        )
+        found.append(st.tuples(st.just(name), contents))
+    return st.lists(st.one_of(found), min_size=1, max_size=2)
+
+
 def _feed_run(folder: Path, run: Path) -> Callable[[list[tuple[str, bytes | None]]], None]:
     from tunewell.runs import checkpoints, story
     from tunewell.runs import folder as run_folders
@@ -107,16 +125,12 @@ def _feed_run(folder: Path, run: Path) -> Callable[[list[tuple[str, bytes | None
     from tunewell.runs.summary import list_runs, summarize
     from tunewell.runs.verify import outlook, verify
 
-    root = folder / "changed-runs"
+    root = folder / "changed" / "runs"
 
     def feed(changes: list[tuple[str, bytes | None]]) -> None:
         shutil.rmtree(root, ignore_errors=True)
         shutil.copytree(run, root / "one")
-        for name, content in changes:
-            if content is None:
-                (root / "one" / name).unlink(missing_ok=True)
-            else:
-                (root / "one" / name).write_bytes(content)
+        _apply(changes, root / "one")
         assert len(list_runs(root)) <= 1
         found = run_folders.find(str(root / "one"))
         summarize(found.path)
@@ -125,25 +139,40 @@ def _feed_run(folder: Path, run: Path) -> Callable[[list[tuple[str, bytes | None
         checkpoints.newest_valid(found.checkpoints)
         if found.log.is_file():
             assert story.as_text(story.why(list(logs.read(found.log))))
+        for tokens in (["why", "one"], ["runs", "runs"], ["verify", "one"], ["pin", "one"]):
+            _check_screen(tokens, root.parent)
 
     return feed
 
 
+def _feed_model(folder: Path) -> Callable[[list[tuple[str, bytes | None]]], None]:
+    from tunewell.training import setup
+
+    changed = folder / "changed-model"
+    rows = write_reviews(folder / "few.jsonl", 24)
+
+    def feed(changes: list[tuple[str, bytes | None]]) -> None:
+        shutil.rmtree(changed, ignore_errors=True)
+        shutil.copytree(folder / "model", changed)
+        _apply(changes, changed)
+        recipe = tiny_recipe(folder, changed, {"train": str(rows), "validation": None})
+        setup.build_weights(setup.prepare_run(recipe, folder))
+
+    return feed
+
+
+def _apply(changes: list[tuple[str, bytes | None]], folder: Path) -> None:
+    for name, content in changes:
+        if content is None:
+            (folder / name).unlink(missing_ok=True)
+        else:
+            (folder / name).write_bytes(content)
+
+
 def _command_lines() -> st.SearchStrategy[list[str]]:
     verbs = [
-        "train",
-        "check",
-        "init",
-        "predict",
-        "evaluate",
-        "resume",
-        "runs",
-        "schema",
-        "why",
-        "verify",
-        "pin",
-        "branch",
-    ]
+        "train", "check", "init", "predict", "evaluate", "resume", "runs", "schema", "why", "verify", "pin", "branch",
+    ]  # fmt: skip
     words = [
         "r.yaml", "none.yaml", "a.csv", "runs", "one", "runs/one", "one@2", "one@best", "one@x", "@", ".", "..", "",
         "--set", "seed=1", "data.train=a.csv", "=", "--name", "../x", "--json", "--help", "--version", "--out", "x.yaml",
@@ -164,13 +193,19 @@ def _feed_command(folder: Path, run: Path) -> Callable[[list[str]], None]:
     def feed(tokens: list[str]) -> None:
         shutil.rmtree(here, ignore_errors=True)
         shutil.copytree(kept, here)
-        code, shown = _run(tokens, here)
-        assert code in CODES, code
-        assert "did not expect" not in shown, shown[-2000:]
-        assert "Traceback" not in shown, shown[-2000:]
-        assert not (raw := _RAW.search(shown)), f"{raw!r} on the screen: {shown[-500:]!r}"
+        _check_screen(tokens, here)
 
     return feed
+
+
+def _check_screen(tokens: list[str], here: Path) -> None:
+    """Run one command line in `here` and hold that it ends as it may and shows nothing raw."""
+    code, shown = _run(tokens, here)
+    assert code in CODES, code
+    assert "did not expect" not in shown, shown[-2000:]
+    assert "Traceback" not in shown, shown[-2000:]
+    raw = next((found for found in _RAW.finditer(shown) if found[0] not in "".join(tokens)), None)
+    assert raw is None, f"{raw!r} on the screen: {shown[-500:]!r}"
 
 
 def _run(tokens: list[str], here: Path) -> tuple[int, str]:
@@ -190,9 +225,6 @@ def _run(tokens: list[str], here: Path) -> tuple[int, str]:
             code = main(tokens)
     finally:
         os.chdir(before)
-        torch.set_flush_denormal(
-            False
-        )  # a training sets it for the whole process; Hypothesis needs small numbers
     out.flush()
     err.flush()
     return code, (out.buffer.getvalue() + err.buffer.getvalue()).decode("utf-8", "replace")

@@ -119,3 +119,19 @@ def test_a_run_that_is_not_there_is_bad_input(capsys: pytest.CaptureFixture[str]
         assert "error[run]: no run `firts`" in told
         assert "did you mean `first`?" in told
         assert told.endswith("next: tunewell runs\n")
+
+
+def test_hostile_words_of_a_log_are_spelled_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tunewell.records import Ended, encode
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "one").mkdir(parents=True)
+    ended = Ended(step=1, status="failed", reason="boom\x1b[2J\u202e")
+    (tmp_path / "runs" / "one" / "log.jsonl").write_bytes(encode(ended))
+    assert cli.main(["runs"]) == 0
+    assert cli.main(["why", "one"]) == 0
+    told = capsys.readouterr()
+    assert "boom\\x1b[2J\\u202e" in told.out
+    assert not {"\x1b", "\u202e"} & {*told.out, *told.err}

@@ -43,9 +43,13 @@ def next_command(command: str) -> None:
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> list[str]:
-    """Return `rows` as lines with their columns under one another; columns in `right` end on one line."""
+    """Return `rows` as lines with their columns under one another; columns in `right` end on one line.
+
+    What would change the screen, such as an escape in a run's name, is spelled out.
+    """
     from rich.cells import cell_len
 
+    rows = [[printable(cell) for cell in row] for row in rows]
     right = set(right)
     widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
     lines = []

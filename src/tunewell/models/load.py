@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from tunewell.models.attention import fast_attention
+from tunewell.models.size import refuse_oversized
 from tunewell.models.source import Source
-from tunewell.problems import ModelError, Problem
+from tunewell.problems import InputError, ModelError, Problem
 
 _POSITION_OFFSETS = {
     "roberta": 2,
@@ -42,7 +43,8 @@ def load_tokenizer(source: Source) -> Any:
         tokenizer: Any = AutoTokenizer.from_pretrained(
             source.location, revision=source.revision or "main", trust_remote_code=False
         )
-    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):  # what a folder without its files gives
+        words, special = len(tokenizer), len(set(tokenizer.all_special_ids))
+    if words <= special:  # what a folder without its files gives
         raise ModelError(
             Problem(
                 "model",
@@ -55,11 +57,17 @@ def load_tokenizer(source: Source) -> Any:
 
 
 def load_config(source: Source) -> Any:
-    """Return the configuration of `source`, without its weights; raises `ModelError` when it can't be read."""
+    """Return the configuration of `source`, without its weights.
+
+    Raises `ModelError` when it can't be read, or asks for more than the weights beside it can fill.
+    """
     with _explained(source, "configuration"):
-        return AutoConfig.from_pretrained(
+        config: Any = AutoConfig.from_pretrained(
             source.location, revision=source.revision or "main", trust_remote_code=False
         )
+    if source.is_local:
+        refuse_oversized(config, Path(source.location), source.name)
+    return config
 
 
 def embedding_rows(config: Any) -> int | None:
@@ -150,8 +158,10 @@ def _explained(source: Source, part: str) -> Iterator[None]:
     try:
         with quietly():
             yield
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        first_line = str(error).strip().split("\n")[0]
+    except (MemoryError, InputError):
+        raise
+    except Exception as error:  # broken files: tokenizers raises `Exception` itself, transformers any kind
+        first_line = (str(error).strip() or type(error).__name__).split("\n")[0][:300]
         fix = (
             "the folder must hold config.json, model.safetensors and the tokenizer's files"
             if source.is_local

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunewell import plugins
+from tunewell.models.size import refuse_many_labels
 from tunewell.problems import ModelError, Problem, nearest
 
 
@@ -41,6 +42,7 @@ def find(name: str, revision: str | None = None) -> Source:
                     fix="give the folder that `save_pretrained` wrote",
                 )
             )
+        refuse_many_labels(folder, name)
         return Source(name, str(folder))
     aliases = plugins.names("models.packaged")
     key = name.replace("-", "_")
