@@ -52,17 +52,37 @@ PR_SET_PTRACER, ANYBODY = 0x59616D61, ctypes.c_ulong(-1)
 
 
 @dataclass(frozen=True)
-class Part:
-    """A stretch of one thread: from the `nth` call of `function` to the end of the thread, or to `OVER`."""
+class Place:
+    """The `nth` call of `function` in a process."""
 
     function: str
-    nth: int
+    nth: int = 1
 
+
+@dataclass(frozen=True)
+class Part:
+    """What is cut short: in a run that was killed at `cut` and is resumed, all from `begins` on.
+
+    It is over where its thread ends, or where the next checkpoint is told of.
+    """
+
+    cut: Place
+    begins: Place
+
+
+_SYNC, _WRITE, _END = (
+    "tunewell.runs.log:LogWriter.sync",
+    "tunewell.runs.checkpoints:write_commit",
+    "tunewell.training.result:write",
+)
 
 PARTS = {
-    "training thread, around a save": Part("tunewell.runs.log:LogWriter.sync", 5),
-    "thread that writes the checkpoint": Part("tunewell.runs.checkpoints:write_commit", 5),
-    "the run's end": Part("tunewell.training.result:write", 1),
+    "training thread, around a save": Part(Place(_SYNC, 5), Place(_SYNC)),
+    "thread that writes the checkpoint": Part(Place(_SYNC, 5), Place(_WRITE)),
+    "the resume of a run killed in a save": Part(
+        Place("tunewell.runs.checkpoints:_seal", 5), Place("tunewell.runs.checkpoints:clear_temporary")
+    ),
+    "the run's end": Part(Place(_END), Place(_END)),
 }
 
 CHANGES = {"num_epochs": 2, "save_steps": 2, "save_total_limit": 2, "eval_batch_size": 8, "dropout": 0.1}
@@ -110,7 +130,7 @@ class Arena:
 
     def calls(self, part: str) -> Counter[str]:
         """Return how often each system call is made in `part`."""
-        child, tracer = self._traced(part, [])
+        child, tracer = self._traced(PARTS[part], [])
         child.wait(PATIENCE)
         tracer.wait(PATIENCE)
         assert child.exit_code == 0, self.said.read_text()
@@ -121,7 +141,7 @@ class Arena:
     def meet(self, point: Point, twin: Outcome, tally: Tally) -> None:
         """Let a run meet the fault at `point`, look at what is left, and bring it to its end."""
         child, tracer = self._traced(
-            point.part, ["-e", f"inject={point.call}:{FAULTS[point.fault]}:when={point.number}"]
+            PARTS[point.part], ["-e", f"inject={point.call}:{FAULTS[point.fault]}:when={point.number}"]
         )
         durable = {commit.folder.name for commit in checkpoints.commits(self.run / "checkpoints")}
         child.wait(PATIENCE)
@@ -146,11 +166,10 @@ class Arena:
             tally.unequal += [f"{name}: {each}" for each in outcome(self.run).unlike(twin)]
         self._clear()
 
-    def _traced(self, part: str, inject: list[str]) -> tuple[Child, subprocess.Popen[str]]:
-        """Start a child, attach strace to it at the beginning of `part` and let it go on."""
-        job = Job("train", self.recipe, self.run, self.said)
-        child = Child(_train_with_a_stop, job, PARTS[part], page=self.folder / "page")
-        child.wait(PATIENCE, until=lambda: child.page[READY] == 1)
+    def _traced(self, part: Part, inject: list[str]) -> tuple[Child, subprocess.Popen[str]]:
+        """Resume a cut run, attach strace to it at the beginning of `part` and let it go on."""
+        shutil.copytree(self._cut(part.cut), self.run)
+        child = self._stopped("resume", part.begins)
         thread = child.page.number(THREAD)
         tracer = subprocess.Popen(
             ["strace", "-e", f"trace={TRACED}", *inject, "-o", str(self.folder / "trace"), "-p", str(thread)],
@@ -162,6 +181,22 @@ class Arena:
         assert "attached" in told, told
         child.page[GO] = 1
         return child, tracer
+
+    def _cut(self, place: Place) -> Path:
+        """Return the folder of a run that was killed at `place`; made once."""
+        kept = self.folder / f"cut-{place.function}-{place.nth}".replace(":", "-")
+        if not kept.exists():
+            self._stopped("train", place).kill()
+            self.run.rename(kept)
+        return kept
+
+    def _stopped(self, verb: str, place: Place) -> Child:
+        """Return a child that waits at `place`."""
+        job = Job(verb, self.recipe, self.run, self.said)
+        child = Child(_go_with_a_stop, job, place, page=self.folder / "page")
+        waits = child.wait(PATIENCE, until=lambda: child.page[READY] == 1)
+        assert waits, f"it never came to {place}: {self.said.read_text()}"
+        return child
 
     def _lost(self, durable: set[str]) -> list[str]:
         """Return what a fault destroyed: a checkpoint, or the log."""
@@ -189,16 +224,16 @@ class Arena:
         self.said.unlink(missing_ok=True)
 
 
-def _train_with_a_stop(job: Job, part: Part, page: Path) -> None:
-    """Train, and wait to be traced where `part` begins."""
+def _go_with_a_stop(job: Job, place: Place, page: Path) -> None:
+    """Train or resume, and wait at `place` to be traced or killed."""
     from tunewell.training import checkpoint
 
     quieten(job.errors)
     ctypes.CDLL(None).prctl(PR_SET_PTRACER, ANYBODY, 0, 0, 0)  # Linux may let only a parent trace
     logs._FLUSH_SECONDS = float("inf")  # or the clock would decide which call comes when
     checkpoint.RETRY_SECONDS = 0.01
-    stop = _Stop(part.nth, page)
-    wrap(part.function, stop.around)
+    stop = _Stop(place.nth, page)
+    wrap(place.function, stop.around)
     for record in records_of(job):
         if isinstance(record, Committed) and stop.passed:
             os.path.exists(OVER)

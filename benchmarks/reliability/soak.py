@@ -21,6 +21,7 @@ EVERY = 1_000
 """Steps between two looks."""
 SETTLED = 0.2
 """Share of the run after which caches are full and windows have their length."""
+PAGE_KIB = 4
 STATUS, DESCRIPTORS, THREADS = (Path("/proc/self") / name for name in ("status", "fd", "task"))
 
 
@@ -44,8 +45,8 @@ class Line:
 
     @property
     def is_flat(self) -> bool:
-        """Whether no growth can be told from noise (three standard errors)."""
-        return self.per_thousand_steps <= 3 * self.error
+        """Whether it grows by less than a page of memory in a thousand updates, or no more than noise tells."""
+        return self.per_thousand_steps <= max(PAGE_KIB, 3 * self.error)
 
 
 def soak(folder: Path, steps: int, every: int = EVERY) -> list[Sample]:

@@ -1,3 +1,4 @@
+import errno
 import math
 import os
 import struct
@@ -5,6 +6,7 @@ import struct
 import pytest
 
 from tunewell.problems import RunError
+from tunewell.runs.disk import DiskFullError
 from tunewell.runs.row_history import RowHistory, read_row_history
 
 IDS = [10, 7, 2**40, 3]
@@ -93,3 +95,23 @@ def test_an_epoch_of_other_rows_is_named(tmp_path):
     RowHistory(tmp_path, [1, 2])
     with pytest.raises(RunError, match=r"holds 4 rows where ids\.bin holds 2"):
         read_row_history(tmp_path)
+
+
+def test_an_epoch_that_the_disk_refuses_is_kept_packed_and_written_later(tmp_path, monkeypatch):
+    history = RowHistory(tmp_path, [1, 2])
+    history.note(0, [1, 2], [0.5, 0.25])
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tunewell.runs.row_history.write_durably", full)
+        for row in (1, 2):
+            with pytest.raises(DiskFullError):
+                history.note(1, [row], [4.0])
+        packed = history.pack()
+    resumed = RowHistory(tmp_path, [1, 2])
+    resumed.unpack(packed)
+    for each in (history, resumed):
+        each.write()
+        assert read_row_history(tmp_path) == {1: [0.5, 4.0], 2: [0.25, 4.0]}

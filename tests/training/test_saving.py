@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import signal
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from conftest import measured
 from tunewell.problems import RunError
 from tunewell.recipe import Recipe
 from tunewell.records import Ended, Note, Record, Step
-from tunewell.runs import checkpoints
+from tunewell.runs import checkpoints, row_history
 from tunewell.runs import log as logs
 from tunewell.runs.disk import DiskFullError
 from tunewell.training import checkpoint, driver
@@ -206,3 +207,24 @@ def test_an_early_signal_ends_the_process_where_it_stands(tiny_recipe: Make, tmp
         assert interruption.came()
     assert ending.value.code == 143
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_an_epoch_of_row_losses_that_the_disk_refuses_ends_no_run(
+    tiny_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, refused = undisturbed(tiny_recipe, tmp_path), []
+    honest = row_history.write_durably
+
+    def refusing(path: Path, content: bytes) -> None:
+        if path.name == "epoch-0000.bin" and len(refused) < 2:
+            refused.append(path)
+            raise OSError(errno.EIO, "Input/output error")
+        honest(path, content)
+
+    monkeypatch.setattr(row_history, "write_durably", refusing)
+    seen = list(driver.train(tiny_recipe(save_steps=3)))
+    assert len(refused) == 2
+    assert sum(told(record, "can't write per-row losses") for record in seen) == 1
+    for name in ("epoch-0000.bin", "epoch-0001.bin"):
+        assert (tmp_path / "run" / "rows" / name).read_bytes() == (whole / "rows" / name).read_bytes()
+    assert measured(tmp_path / "run" / "log.jsonl") == measured(whole / "log.jsonl")

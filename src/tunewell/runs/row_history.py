@@ -39,36 +39,61 @@ class RowHistory:
         assert len(self._place) == len(rows), "row ids must differ"
         self._epoch = 0
         self._losses = self._unseen()
+        self._ended: dict[int, array[float]] = {}  # epochs that are over and not on disk yet
         with in_words("write per-row losses", folder):
             folder.mkdir(exist_ok=True)
             write_durably(folder / _IDS, _sealed(array("q", rows)))
 
     def note(self, epoch: int, rows: Iterable[int], losses: Iterable[float]) -> None:
-        """Keep the losses of `rows` in `epoch` (from 0); the first row of a later epoch ends the one before."""
+        """Keep the losses of `rows` in `epoch` (from 0); the first row of a later epoch ends the one before.
+
+        Raises `RunError` when the disk refuses an epoch that is over: it is kept, and each later call tries again.
+        """
         assert epoch >= self._epoch, "epochs only go forward"
         if epoch > self._epoch:
-            self.write()
+            self._ended[self._epoch] = self._losses
             self._epoch = epoch
             self._losses = self._unseen()
         for row, loss in zip(rows, losses, strict=True):
             self._losses[self._place[row]] = loss
+        self._write_ended()
 
     def write(self) -> None:
         """Write the epoch under way as it stands; at the end of a run the last one may be a part."""
-        path = _epoch_file(self._folder, self._epoch)
+        self._write_ended()
+        self._write(self._epoch, self._losses)
+
+    def _write_ended(self) -> None:
+        for epoch in sorted(self._ended):
+            self._write(epoch, self._ended[epoch])
+            del self._ended[epoch]
+
+    def _write(self, epoch: int, losses: array[float]) -> None:
+        path = _epoch_file(self._folder, epoch)
         with in_words("write per-row losses", path):
-            write_durably(path, _sealed(self._losses))
+            write_durably(path, _sealed(losses))
 
     def pack(self) -> bytes:
-        """Return the epoch under way, for a checkpoint; ended epochs are on disk already."""
-        return self._epoch.to_bytes(_EPOCH_BYTES, "little") + _little_endian(self._losses)
+        """Return the epoch under way, for a checkpoint, and those before it that are not on disk yet."""
+        epochs = {self._epoch: self._losses, **self._ended}
+        return b"".join(
+            epoch.to_bytes(_EPOCH_BYTES, "little") + _little_endian(losses)
+            for epoch, losses in epochs.items()
+        )
 
     def unpack(self, packed: bytes) -> None:
         """Go back to what `pack` returned, bit for bit; files of that epoch and later ones are deleted."""
-        epoch = int.from_bytes(packed[:_EPOCH_BYTES], "little")
-        losses = _from_little_endian(packed[_EPOCH_BYTES:], array("f"))
-        assert len(losses) == len(self._place), "packed for other rows"
-        self._epoch, self._losses = epoch, losses
+        size = _EPOCH_BYTES + len(self._place) * array("f").itemsize
+        assert len(packed) % size == 0 < len(packed), "packed for other rows"
+        epochs = {
+            int.from_bytes(packed[at : at + _EPOCH_BYTES], "little"): _from_little_endian(
+                packed[at + _EPOCH_BYTES : at + size], array("f")
+            )
+            for at in range(0, len(packed), size)
+        }
+        epoch = max(epochs)
+        self._epoch, self._losses = epoch, epochs.pop(epoch)
+        self._ended = epochs
         with in_words("delete per-row losses to be measured again", self._folder):
             for number, path in _epoch_files(self._folder):
                 if number >= epoch:

@@ -134,7 +134,10 @@ class Session:
         for update, (step, losses) in zip(updates, measured, strict=True):
             if self.saving.rollbacks != rollbacks:
                 return  # the updates after it were undone before anyone saw them
-            self.history.note(self._epoch_of(update), row_ids[update.rows].tolist(), losses.tolist())
+            try:
+                self.history.note(self._epoch_of(update), row_ids[update.rows].tolist(), losses.tolist())
+            except RunError as error:  # they stay in memory and in the checkpoints, and are tried again
+                self.saving.trouble = error.problems[0].message
             if math.isfinite(step.loss):
                 self.state.progress.loss_sum += step.loss * step.rows
                 self.state.progress.loss_count += step.rows
