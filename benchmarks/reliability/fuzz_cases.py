@@ -106,9 +106,10 @@ def _round_trip(recipe: Any) -> None:
 def _recipe_values() -> st.SearchStrategy[Any]:
     from tunewell.recipe import ALIASES, Data, Recipe
 
-    data = st.dictionaries(st.sampled_from([*Data.model_fields, "x"]), YAML_VALUES, max_size=5)
+    values = YAML_VALUES | st.integers(1, 99) | st.floats(0, 1, exclude_max=True) | st.none() | st.booleans()
+    data = st.dictionaries(st.sampled_from([*Data.model_fields, "x"]), values, max_size=3)
     keys = st.sampled_from([*Recipe.model_fields, *ALIASES, "x"])
-    whole = st.dictionaries(keys, YAML_VALUES, max_size=5)
+    whole = st.dictionaries(keys, values, max_size=4)
     return st.tuples(whole, data).map(lambda both: {**both[0], "data": {"train": "a.csv", **both[1]}})
 
 
@@ -187,11 +188,15 @@ def _data_values() -> st.SearchStrategy[Any]:
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
         max_leaves=4,
     )  # fmt: skip
-    row = st.dictionaries(
+    odd = st.dictionaries(
         st.sampled_from(["text", "label", "id", "x"]) | st.text(max_size=3), value, max_size=4
     )
-    rows = st.lists(row, min_size=1, max_size=10).map(lambda found: valid("jsonl", found))
-    return st.tuples(st.just("a.jsonl"), rows, _OPTIONS, _PROBLEMS)
+    labels = st.sampled_from(["a", "b", "A ", "1", "1.0", 1, 0, 2.5, None, "-1", ["a"], "a|b", True])
+    sound = st.tuples(st.text(min_size=1, max_size=12), labels).map(
+        lambda row: {"text": row[0], "label": row[1]}
+    )
+    rows = st.lists(sound | sound | sound | odd, min_size=1, max_size=16)
+    return st.tuples(st.just("a.jsonl"), rows.map(lambda found: valid("jsonl", found)), _OPTIONS, _PROBLEMS)
 
 
 def _packed_files() -> st.SearchStrategy[Any]:
