@@ -393,3 +393,11 @@ def test_a_read_that_fails_once_does_not_cost_a_checkpoint(tmp_path, monkeypatch
     newest, said = newest_valid(tmp_path)
     assert (newest.commit, said) == (0, [])
     assert failed
+
+
+def test_one_that_was_pinned_as_its_deletion_was_cut_short_is_put_back(tmp_path):
+    commit = save(tmp_path, 0, pinned=True)
+    commit.folder.rename(tmp_path / f".deleting-{commit.folder.name}")
+    clear_temporary(tmp_path)
+    assert numbers(tmp_path) == [0]
+    assert verify(commits(tmp_path)[0]) == []

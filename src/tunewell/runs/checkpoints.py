@@ -220,11 +220,17 @@ def _delete(folder: Path) -> bool:
 
 
 def clear_temporary(root: Path) -> list[str]:
-    """Delete what interrupted saves and deletions left, and return its names; only for the run's holder."""
+    """Delete what interrupted saves and deletions left, and return its names; only for the run's holder.
+
+    A commit that was pinned as it was about to be deleted is put back.
+    """
     left = [path for path in _entries(root) if path.name.startswith((_WRITING, _DELETING))]
     with in_words("delete temporary folders", root):
         for path in left:
-            shutil.rmtree(path)
+            if path.name.startswith(_DELETING) and (path / PINNED).exists():
+                path.rename(path.with_name(path.name.removeprefix(_DELETING)))
+            else:
+                shutil.rmtree(path)
     return [path.name for path in left]
 
 
