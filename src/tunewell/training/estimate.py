@@ -24,7 +24,7 @@ class Seconds(msgspec.Struct, frozen=True, kw_only=True):
     """Where a run's time goes."""
 
     start: float
-    """Reading, encoding, loading."""
+    """Reading, encoding, loading; less where the rows are encoded already."""
     training: float
     evaluation: float
     checkpoints: float
