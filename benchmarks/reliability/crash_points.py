@@ -23,16 +23,26 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.reliability import tiny
 from benchmarks.reliability.machine import facts_of_the_machine
 from benchmarks.reliability.outcome import Outcome, lost, outcome
-from benchmarks.reliability.processes import Child, Job, Page, quieten, records_of, train_or_resume, wrap
+from benchmarks.reliability.processes import (
+    TOLD,
+    Child,
+    Job,
+    Page,
+    finish,
+    quieten,
+    records_of,
+    train_or_resume,
+    wrap,
+)
 from tunewell.document import dump_recipe
 from tunewell.problems import RunError
-from tunewell.records import Committed, Ended, Note
+from tunewell.records import Committed, Ended, Note, Record
 from tunewell.runs import checkpoints
 from tunewell.runs import log as logs
 
@@ -107,6 +117,8 @@ class Tally:
     """Points that the run did not come to: a log's buffer may be written a call sooner or later."""
     resumed: int = 0
     """Runs that did not come to their end by themselves."""
+    tracebacks: list[str] = field(default_factory=list)
+    """Errors that were not explained in words."""
     lost: list[str] = field(default_factory=list)
     unequal: list[str] = field(default_factory=list)
 
@@ -155,11 +167,12 @@ class Arena:
         tally.missed += not hit
         tally.lost += [f"{name}: it hangs"] * alive + [f"{name}: {each}" for each in self._lost(durable)]
         code = child.exit_code
-        if code != 0 and not self._is_complete():
-            tally.resumed += 1
-            code = self._go_on("resume")
-        elif point.fault == "killed":
-            code = 0
+        if code not in {0, -9, TOLD}:
+            tally.tracebacks.append(f"{name}: {self.said.read_text()[-1500:]}")
+        if code != 0:
+            complete = self._is_complete()
+            tally.resumed += not complete
+            code = 0 if complete else self._go_on("resume")
         if code != 0:
             tally.lost.append(f"{name}: going on ended with {code}: {self.said.read_text()[-1500:]}")
         else:
@@ -234,9 +247,14 @@ def _go_with_a_stop(job: Job, place: Place, page: Path) -> None:
     checkpoint.RETRY_SECONDS = 0.01
     stop = _Stop(place.nth, page)
     wrap(place.function, stop.around)
-    for record in records_of(job):
+    finish(_marked(records_of(job), stop))
+
+
+def _marked(records: Iterator[Record], stop: _Stop) -> Iterator[Record]:
+    for record in records:
         if isinstance(record, Committed) and stop.passed:
             os.path.exists(OVER)
+        yield record
 
 
 class _Stop:
@@ -303,12 +321,13 @@ def measure(folder: Path, every: int = 1, workers: int = 1) -> dict[tuple[str, s
 def table(tallies: dict[tuple[str, str], Tally]) -> str:
     """Return the tallies as a Markdown table."""
     lines = [
-        f"| part | system call | {' | '.join(FAULTS)} | resumed | missed | lost | unequal |",
-        "|---|---|" + "---|" * (len(FAULTS) + 4),
+        f"| part | system call | {' | '.join(FAULTS)} | resumed | missed | tracebacks | lost | unequal |",
+        "|---|---|" + "---|" * (len(FAULTS) + 5),
     ]
     for (part, call), tally in tallies.items():
         points = " | ".join(str(tally.points[fault]) for fault in FAULTS)
-        ends = f"{tally.resumed} | {tally.missed} | {len(tally.lost)} | {len(tally.unequal)}"
+        wrong = " | ".join(str(len(texts)) for texts in (tally.tracebacks, tally.lost, tally.unequal))
+        ends = f"{tally.resumed} | {tally.missed} | {wrong}"
         lines.append(f"| {part} | `{call}` | {points} | {ends} |")
     return "\n".join(lines)
 
@@ -331,10 +350,10 @@ def main() -> None:
     points = sum(sum(tally.points.values()) for tally in tallies.values())
     print(f"\n{points} points in {seconds:.0f} s; {facts_of_the_machine()}")
     for tally in tallies.values():
-        for text in [*tally.lost, *tally.unequal]:
+        for text in [*tally.lost, *tally.unequal, *tally.tracebacks]:
             print(text)
     if asked.out is not None:
-        found = {f"{part}: {call}": asdict(tally) for (part, call), tally in tallies.items()}
+        found = {f"{part}: {call}": vars(tally) for (part, call), tally in tallies.items()}
         asked.out.write_text(json.dumps(found, indent=2))
 
 

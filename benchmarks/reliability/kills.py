@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -233,7 +233,7 @@ def main() -> None:
         for text in [*tally.lost, *tally.unequal]:
             print(f"{name}: {text}")
     if asked.out is not None:
-        asked.out.write_text(json.dumps({name: asdict(tally) for name, tally in tallies.items()}, indent=2))
+        asked.out.write_text(json.dumps({name: vars(tally) for name, tally in tallies.items()}, indent=2))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import mmap
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -46,6 +47,8 @@ PLACES = {
 }
 """What a child may be doing, and the functions in which it does that."""
 
+TOLD = 9
+"""Exit code of a child whose run ended with an error in words; 1: with a traceback."""
 BETWEEN = "between them"
 NAMES = [BETWEEN, *PLACES]
 
@@ -137,8 +140,19 @@ def train_or_resume(job: Job, page: Path) -> None:
     _show_places(page)
     if job.rate_fault is not None:
         plant_rate(*job.rate_fault)
-    for _ in records_of(job):
-        pass
+    finish(records_of(job))
+
+
+def finish(records: Iterator[Any]) -> None:
+    """Train to the end; an error that the run explains in words ends the process with the code `TOLD`."""
+    from tunewell.problems import InputError
+
+    try:
+        for _ in records:
+            pass
+    except InputError as error:
+        print(error, flush=True)
+        sys.exit(TOLD)
 
 
 def quieten(said: Path) -> None:

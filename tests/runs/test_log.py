@@ -276,3 +276,11 @@ def test_flushed_records_survive_sigkill(tmp_path):
     process.kill()
     process.join()
     assert len(list(read(tmp_path / "log.jsonl"))) == 99
+
+
+def test_a_close_that_fails_is_said_in_words(tmp_path):
+    log = LogWriter(tmp_path / "log.jsonl")
+    os.close(log._file.fileno())
+    with pytest.raises(RunError, match="can't close the log"):
+        log.close()
+    log.close()

@@ -165,10 +165,11 @@ class LogWriter:
     def close(self) -> None:
         """Write what is left and close, even if that fails; harmless when repeated."""
         if not self._file.closed:
-            try:
-                self.flush()
-            finally:
-                self._file.close()
+            with in_words("close the log", self.path):
+                try:
+                    self.flush()
+                finally:
+                    self._file.close()
 
     def _flush(self) -> None:
         self._flushed = time.monotonic()
