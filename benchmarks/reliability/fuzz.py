@@ -40,7 +40,7 @@ CASE_BYTES = 2 << 30
 """Memory that a case may take beside what was there before it."""
 MOST_PROBLEMS = 100
 """Problems that one error may hold; the command line shows 20 of them."""
-_CASES_A_ROUND = 100
+_CASES_A_ROUND = 25
 
 
 @dataclass
@@ -59,17 +59,18 @@ class TooSlowError(BaseException):
 
 
 def fuzz(folder: Path, seconds: float, seed: int, only: str = "") -> Outcome:
-    """Feed every surface whose name begins with `only`, in turn, until `seconds` are over."""
+    """Feed every surface whose name begins with `only`, each for the same time, until `seconds` are over."""
     outcome = Outcome()
     every = [*fuzz_cases.surfaces(folder), *fuzz_runs.surfaces(folder)]
     torch.set_flush_denormal(False)
     chosen = [surface for surface in every if surface.name.startswith(only)]
+    spent = {surface.name: 0.0 for surface in chosen}
     end, number = time.monotonic() + seconds, 0
     with _bounded_memory():
-        while time.monotonic() < end:
-            for surface in chosen:
-                if time.monotonic() < end:
-                    feed_round(surface, seed * 1_000_003 + number, outcome, end)
+        while (began := time.monotonic()) < end:
+            surface = min(chosen, key=lambda each: spent[each.name])
+            feed_round(surface, seed * 1_000_003 + number, outcome, end)
+            spent[surface.name] += time.monotonic() - began
             number += 1
     return outcome
 

@@ -15,6 +15,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tunewell.data.source import SMALL
+
 ROWS = [{"text": f"some, \"text\" {i}\n'é'", "label": ["a", "b"][i % 2], "id": i} for i in range(8)]
 CHATS = [
     {"messages": [{"role": "user", "content": f"what {i}?"}, {"role": "assistant", "content": "that"}]}
@@ -201,10 +203,10 @@ def _data_values() -> st.SearchStrategy[Any]:
 
 def _packed_files() -> st.SearchStrategy[Any]:
     content = valid("jsonl", ROWS)
-    bomb = b" " * (400 << 20)
+    bomb = b" " * (SMALL + (8 << 20))
     packed = {
-        "a.jsonl.gz": [gzip.compress(content), gzip.compress(bomb, 9)],
-        "a.jsonl.xz": [lzma.compress(content), lzma.compress(bomb, preset=1)],
+        "a.jsonl.gz": [gzip.compress(content), gzip.compress(bomb, 1)],
+        "a.jsonl.xz": [lzma.compress(content), lzma.compress(bomb, preset=0)],
     }
     named = [
         st.tuples(st.just(name), st.sampled_from(whole) | mutated(*whole), _OPTIONS, _PROBLEMS)

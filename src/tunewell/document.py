@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path as File
@@ -107,7 +108,7 @@ def absolute_paths(recipe: Recipe, base: File) -> Recipe:
 
     splits = {split: absolute(getattr(recipe.data, split)) for split in ("train", "validation", "test")}
     folder = base / File(recipe.model).expanduser()
-    model = str(folder) if folder.is_dir() else recipe.model
+    model = str(folder) if os.path.isdir(folder) else recipe.model
     return recipe.model_copy(update={"model": model, "data": recipe.data.model_copy(update=splits)})
 
 

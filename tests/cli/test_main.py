@@ -171,3 +171,23 @@ def test_colour_is_for_terminals_and_can_be_refused(monkeypatch: pytest.MonkeyPa
         _terminal.say("error[recipe]: x\n  --> a:1", style="problem")
         assert ("\x1b[36m" in screen.getvalue()) is not refused
         assert ("\x1b[1;31m" in screen.getvalue()) is not refused
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ["check", "LONG"], ["check", "LONG.csv"], ["check", "LONG.png"], ["train", "LONG.yaml"], ["init", "a.csv", "--out", "LONG"],
+        ["init", "LONG.csv"], ["predict", "LONG", "a film"], ["evaluate", "LONG"], ["resume", "LONG"], ["why", "LONG"],
+        ["verify", "LONG"], ["pin", "LONG"], ["check", "r.yaml", "--set", "model=LONG"],
+        ["check", "r.yaml", "--set", "data.train=LONG"], ["check", "r.yaml", "--set", "output_dir=LONG"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_name_that_no_disk_takes_is_bad_input(
+    tokens: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.yaml").write_text("model: minilm\ndata:\n  train: a.csv\n")
+    (tmp_path / "a.csv").write_text("text,label\n" + "".join(f"film {i},{i % 2}\n" for i in range(8)))
+    assert cli.main([token.replace("LONG", "a" * 300) for token in tokens]) == 2
+    assert "did not expect" not in capsys.readouterr().err

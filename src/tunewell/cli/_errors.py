@@ -91,6 +91,6 @@ def tell_defect(error: BaseException, arguments: Mapping[str, Any]) -> None:
 def _folder(arguments: Mapping[str, Any]) -> Path:
     run = arguments.get("run")
     for folder in (Path(str(run)), Path("runs") / str(run)) if run is not None else ():
-        if (folder / "log.jsonl").is_file():
+        if os.path.isfile(folder / "log.jsonl"):  # which, unlike Path.is_file, takes any name
             return folder
     return Path(tempfile.gettempdir())

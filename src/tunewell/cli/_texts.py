@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def from_file(file: Path, run: Path, text: str | None, text_pair: str | None) ->
 def _columns_of(run: Path) -> dict[str, str]:
     """Return the columns in the ledger that a run keeps, by use."""
     ledger = run / "data.json"
-    if not ledger.is_file():
+    if not os.path.isfile(ledger):
         return {}
     columns: dict[str, str] = json.loads(ledger.read_text(encoding="utf-8")).get("columns", {})
     return columns

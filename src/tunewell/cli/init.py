@@ -18,6 +18,7 @@ def init(
 
     Example: tunewell init reviews.csv --out reviews.yaml
     """
+    import os
     import shlex
 
     from tunewell.cli._draft import draft
@@ -25,7 +26,7 @@ def init(
     from tunewell.problems import Problem, RecipeError
 
     used = Problem("recipe", "there is a file already", str(out), fix="give another name: --out NAME.yaml")
-    if out.exists():
+    if os.path.exists(out):
         raise RecipeError(used)
     seen, text = draft(data, out.parent)
     for line in seen:

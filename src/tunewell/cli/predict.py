@@ -32,12 +32,14 @@ def predict(
 
     Example: tunewell predict runs/movie_reviews "A film to remember."
     """
+    import os
+
     from tunewell import load
     from tunewell.cli._texts import from_file, from_stdin
     from tunewell.cli._where import ROOT
     from tunewell.runs.folder import find
 
-    folder = Path(run) if Path(run).exists() else find(run, ROOT).path
+    folder = Path(run) if os.path.exists(run) else find(run, ROOT).path
     asked = from_file(file, folder, text, text_pair) if file is not None else texts or from_stdin()
     found = load(run).predict(asked)
     lines = _json_lines(asked, found) if as_json else _lines(asked, found)

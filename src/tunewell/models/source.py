@@ -22,7 +22,7 @@ class Source:
     @property
     def is_local(self) -> bool:
         """True when nothing has to be downloaded."""
-        return Path(self.location).is_dir()
+        return os.path.isdir(self.location)
 
 
 def find(name: str, revision: str | None = None) -> Source:
@@ -32,7 +32,7 @@ def find(name: str, revision: str | None = None) -> Source:
     exist, or the alias's package is not installed.
     """
     folder = Path(os.path.expanduser(name))
-    if folder.is_dir():
+    if os.path.isdir(folder):  # which, unlike Path.is_dir, takes any name
         if not (folder / "config.json").is_file():
             raise ModelError(
                 Problem(
@@ -66,7 +66,7 @@ def find(name: str, revision: str | None = None) -> Source:
 
 def _near(folder: Path) -> str:
     parent = folder.parent
-    if not parent.is_dir():
+    if not os.path.isdir(parent):
         return f"{parent} does not exist either"
     siblings = sorted(p.name for p in parent.iterdir() if p.is_dir())
     guess = nearest(folder.name, siblings)

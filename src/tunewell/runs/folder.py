@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import errno
@@ -133,6 +134,11 @@ def refuse_unusable(path: Path, key: str = "") -> None:
     key that named the path.
     """
     try:
+        with (
+            in_words("make the run's folder", path),
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+        ):
+            path.stat()  # a name too long for the disk, or a loop of links, ends here
         if path.is_dir() and _is_used(RunFolder(path)):
             raise _used(RunFolder(path))
         existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())

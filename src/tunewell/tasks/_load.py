@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import torch
@@ -39,7 +40,7 @@ def model_folder(run_or_model: str | Path) -> Path:
     Raises `ModelError` where the folder is sealed and its files are not what was sealed, but for the model card.
     """
     folder = Path(run_or_model)
-    if not (folder / "config.json").is_file():
+    if not os.path.isfile(folder / "config.json"):
         folder = _model_of_run(run_or_model)
     if (folder / sums.SUMS).is_file():
         _refuse_damaged(folder)
