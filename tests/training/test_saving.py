@@ -13,7 +13,7 @@ import pytest
 from conftest import measured
 from tunewell.problems import RunError
 from tunewell.recipe import Recipe
-from tunewell.records import Ended, Note, Record, Step
+from tunewell.records import Committed, Ended, Note, Record, Step
 from tunewell.runs import checkpoints, row_history
 from tunewell.runs import log as logs
 from tunewell.runs.disk import DiskFullError
@@ -56,18 +56,22 @@ def undisturbed(tiny_recipe: Make, tmp_path: Path) -> Path:
 def test_a_full_disk_is_waited_for(
     tiny_recipe: Make, tmp_path: Path, file_size: Callable[[int], None]
 ) -> None:
-    whole, seen, steps_while_full = undisturbed(tiny_recipe, tmp_path), [], 0
-    for record in driver.train(tiny_recipe(save_steps=3)):
+    whole = tmp_path / "whole"
+    list(driver.train(tiny_recipe(output_dir=str(whole), save_steps=4)))
+    seen: list[Record] = []
+    for record in driver.train(tiny_recipe(save_steps=4)):
         seen.append(record)
         if isinstance(record, Step) and record.step == 1:
             file_size(SMALLER_THAN_A_CHECKPOINT)
-        if isinstance(record, Step) and any(told(one, "no space") for one in seen):
-            steps_while_full += 1
-        if steps_while_full == 2:
+        is_told = any(told(one, "no space") for one in seen)
+        if is_told and any(isinstance(one, Step) and one.step == 8 for one in seen):
             file_size(-1)
-    assert steps_while_full >= 2, "training goes on while the snapshot waits in memory"
-    assert sum(told(record, "no space") for record in seen) == 1
-    assert sum(told(record, "is saved after all") for record in seen) == 1
+    [first], [later] = (
+        [i for i, record in enumerate(seen) if told(record, words)]
+        for words in ("no space", "the checkpoint of step 4 is saved after all")
+    )
+    step_8 = next(i for i, record in enumerate(seen) if isinstance(record, Step) and record.step == 8)
+    assert max(first, step_8) < later, "training goes on while the snapshot waits in memory"
     assert kept(tmp_path / "run") == kept(whole)
     assert measured(tmp_path / "run" / "log.jsonl") == measured(whole / "log.jsonl")
     assert weights(tmp_path / "run") == weights(whole)
@@ -79,7 +83,7 @@ def test_a_signal_while_the_disk_is_full_ends_the_run_with_what_is_saved(
     whole, seen = undisturbed(tiny_recipe, tmp_path), []
     for record in driver.train(tiny_recipe(save_steps=3)):
         seen.append(record)
-        if isinstance(record, Step) and record.step == 4:
+        if isinstance(record, Committed) and record.step == 3:
             file_size(SMALLER_THAN_A_CHECKPOINT)
         if told(record, "no space"):
             signal.raise_signal(signal.SIGTERM)
@@ -95,12 +99,14 @@ def test_a_signal_while_the_disk_is_full_ends_the_run_with_what_is_saved(
 def test_a_log_that_cant_be_written_loses_no_record(
     tiny_recipe: Make, tmp_path: Path, file_size: Callable[[int], None]
 ) -> None:
-    log, seen, full = tmp_path / "run" / "log.jsonl", [], False
+    log, seen, full, saved = tmp_path / "run" / "log.jsonl", [], False, False
     for record in driver.train(tiny_recipe(save_steps=4)):
         seen.append(record)
-        if isinstance(record, Step) and record.step == 5:
+        if isinstance(record, Step) and saved and not full:
             file_size(log.stat().st_size)
-            full = True
+            full, saved = True, False
+        elif isinstance(record, Committed) and record.step == 4:
+            saved = True
         elif full and told(record, "can't write the log"):
             file_size(-1)
             full = False

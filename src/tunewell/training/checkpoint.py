@@ -128,11 +128,24 @@ class Checkpointer:
         return told(written, snapshot.waited)
 
     def prune(self, newest: int) -> None:
-        """Delete the commits that are no longer kept, the one numbered `newest` being the last."""
-        # A rollback to any of them needs the best one of its time; the first is where all came from.
-        present = checkpoints.commits(self.root)
-        bests = {int(best) for c in present if (best := c.facts.get("best_commit")) is not None}
-        checkpoints.prune(self.root, {0, *bests, newest}, self.limit)
+        """Delete the commits that are no longer kept, the one numbered `newest` being the last.
+
+        Kept are the first (where all came from), the newest, the newest healthy one, and up to the limit those
+        before them, each with the best one of its time: whoever goes back to a commit needs that too.
+        """
+        lasting = [commit for commit in checkpoints.commits(self.root) if not commit.passing]
+        healthy = [commit for commit in lasting if commit.healthy]
+        kept = {0, newest}.union(*map(_with_best, [*lasting[-1:], *healthy[-1:]]))
+        for commit in reversed(lasting):
+            more = kept | _with_best(commit)
+            if len(more) <= self.limit:
+                kept = more
+        checkpoints.prune(self.root, kept, 0)
+
+
+def _with_best(commit: Commit) -> set[int]:
+    best = commit.facts.get("best_commit")
+    return {commit.commit} if best is None else {commit.commit, int(best)}
 
 
 def refused_by_disk(error: Exception) -> bool:

@@ -80,7 +80,8 @@ class Saving:
 
     def tell(self) -> Iterator[Record]:
         """Tell of commits that became durable; does not wait."""
-        yield from self._say(self._writing.trouble if self._writing else self.trouble)
+        yield from self._say(self.trouble)
+        yield from self._say(self._writing.trouble if self._writing else "")
         self._collect()
         durable, self._durable = self._durable, []
         for committed, trouble in durable:
