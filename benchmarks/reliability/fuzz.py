@@ -34,7 +34,7 @@ from benchmarks.reliability.fuzz_cases import Surface
 from benchmarks.reliability.machine import facts_of_the_machine
 from tunewell.problems import InputError
 
-CASE_SECONDS = 20.0
+CASE_SECONDS = 60.0
 """Longest time that one case may take; most take milliseconds, and the machine may be busy."""
 CASE_BYTES = 2 << 30
 """Memory that a case may take beside what was there before it."""
@@ -106,8 +106,9 @@ def feed_round(surface: Surface, seed: int, outcome: Outcome, end: float = math.
         )
         key = f"{surface.name}: {type(error).__name__} at {place}"
         notes = "\n".join(getattr(error, "__notes__", []))
-        outcome.failures.setdefault(key, f"{notes}\n{''.join(traceback.format_exception(error))}")
-        print(f"seed {seed}: {key}", file=sys.stderr, flush=True)
+        if key not in outcome.failures:
+            outcome.failures[key] = f"{notes}\n{''.join(traceback.format_exception(error))}"
+            print(f"seed {seed}: {key}\n{outcome.failures[key]}", file=sys.stderr, flush=True)
 
 
 def _is_new(surface: Surface, outcome: Outcome) -> bool:
@@ -176,8 +177,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         os.environ["TUNEWELL_CACHE"] = f"{name}/cache"
         outcome = fuzz(Path(name), asked.seconds, asked.seed, asked.only)
-    for key, told in outcome.failures.items():
-        print(f"\n## {key}\n{told}", file=sys.stderr)
     print(facts_of_the_machine())
     print("\n| input | cases | refused in words | slowest | failed |\n| --- | ---: | ---: | ---: | ---: |")
     for surface, cases in outcome.cases.items():

@@ -12,7 +12,7 @@ from tunewell.problems import ModelError, Problem
 
 _LONGEST_HEADER = 100 << 20
 """Bytes; the format itself allows no longer one."""
-_MOST_LABELS = 1_000_000
+_MOST_LABELS = 100_000
 _SIDES = ("_size", "_embeddings", "_dim")
 """Ends of the names of settings that are a side of some weight."""
 _FIX = "use the config.json that belongs to the weights"
