@@ -169,3 +169,14 @@ def test_the_result_holds_its_card_and_settings(tiny_recipe: Make, tmp_path: Pat
     assert "tunewell_cpu" not in (model / "config.json").read_text()
     assert "accuracy" in (model / "README.md").read_text()
     assert sorted(path.name for path in (tmp_path / "run").iterdir() if path.name.startswith(".")) == []
+
+
+def test_bad_rows_are_left_out_of_an_evaluation_that_allows_it(
+    tiny_recipe: Make, tmp_path: Path, write_reviews: Callable[..., Path]
+) -> None:
+    list(driver.train(tiny_recipe(max_steps=2), tmp_path))
+    others = write_reviews("others.jsonl", count=20, seed=9)
+    others.write_text(others.read_text() + '{"text": "", "label": "good"}\n')
+    with pytest.raises(InputError):
+        driver.evaluate(tmp_path / "run", others)
+    assert driver.evaluate(tmp_path / "run", others, skip_bad=True).rows == 20

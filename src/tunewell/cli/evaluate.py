@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from tunewell.cli._options import AsJson
+from tunewell.cli._options import AsJson, SkipBad
 
 
 def evaluate(
@@ -17,6 +17,7 @@ def evaluate(
     ] = None,
     /,
     *,
+    skip_bad: SkipBad = False,
     as_json: AsJson = False,
 ) -> None:
     """Score a fine-tuned model on labelled rows.
@@ -27,7 +28,7 @@ def evaluate(
     from tunewell.records import encode
     from tunewell.training import driver
 
-    result = driver.evaluate(run, data)
+    result = driver.evaluate(run, data, skip_bad=skip_bad)
     if as_json:
         print(encode(result).decode().rstrip())
     else:

@@ -95,10 +95,10 @@ def train(recipe: Recipe, base: Path | None = None, *, stem: str = "run") -> Ite
             yield from guarded(session, started(session))
 
 
-def evaluate(run_or_model: str | Path, data: str | Path | None = None) -> Eval:
+def evaluate(run_or_model: str | Path, data: str | Path | None = None, *, skip_bad: bool = False) -> Eval:
     """Return how a run's model does on its test rows (else its validation rows), or on the rows of file `data`.
 
-    A model folder needs `data`. Raises an `InputError` when there is no model, no data, or they don't fit.
+    A model folder needs `data`. Bad rows are left out with `skip_bad`. Raises an `InputError` when there is no model, no data, or they don't fit.
     """
     folder = model_folder(run_or_model)
     recipe_file = folder.parent / "recipe.yaml"
@@ -116,6 +116,8 @@ def evaluate(run_or_model: str | Path, data: str | Path | None = None) -> Eval:
         )
     else:
         recipe, base = asked.model_copy(update={"model": str(folder), "revision": None}), recipe_file.parent
+    if skip_bad:
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"skip_bad": True})})
     as_it_is = {"batch_size": 1, "gradient_accumulation_steps": 1, "head_init": "default"}
     prepared = prepare_run(recipe.model_copy(update=as_it_is), base, for_training=data is None)
     split = next(s for s in ("test", "validation", "train") if s in prepared.splits)
