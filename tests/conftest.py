@@ -85,6 +85,15 @@ def begin(tmp_path: Path) -> Callable[[Recipe], tuple[TrainState, Work]]:
     return ready
 
 
+def until(records: Iterator[Record], step: int) -> None:
+    """Run up to the record of `step` and drop the run there, as a crash between two records would."""
+    for record in records:
+        if isinstance(record, Step) and record.step == step:
+            records.close()  # type: ignore[attr-defined]
+            return
+    raise AssertionError(f"the run ended before step {step}")
+
+
 def measured(log: Path) -> list[Record]:
     """Return the updates and evaluations that a run came to, without their times: equal for equal runs."""
     timeless = {"time": 0.0, "seconds": 0.0}

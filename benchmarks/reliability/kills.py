@@ -23,7 +23,9 @@ from benchmarks.reliability.machine import facts_of_the_machine
 from benchmarks.reliability.outcome import Outcome, lost, outcome
 from benchmarks.reliability.processes import BETWEEN, PLACES, Child, Job, train_or_resume
 from tunewell.document import dump_recipe
+from tunewell.records import Ended
 from tunewell.runs import checkpoints
+from tunewell.runs import log as logs
 from tunewell.runs.folder import RunFolder
 
 KILLS_A_RUN = 8
@@ -140,16 +142,25 @@ class Arena:
             tally.places[_place(child, self.run)] += 1
             tally.lost += lost(self.run, durable)
             durable |= {commit.folder.name for commit in checkpoints.commits(self.run / "checkpoints")}
-        child = self.start() if child.exit_code == -9 else child
+            if self._is_complete():
+                break
+        if child.exit_code == -9 and not self._is_complete():
+            child = self.start()
         child.wait(LONGEST_RUN)
         tally.runs += 1
-        if child.exit_code != 0:
+        if child.exit_code != 0 and not self._is_complete():
             child.kill()
             tally.lost.append(f"the resume ended with {child.exit_code}: {self.errors()}")
         else:
             tally.unequal += outcome(self.run).unlike(twin.outcome)
         shutil.rmtree(self.run)
         (self.folder / "errors.txt").unlink(missing_ok=True)
+
+    def _is_complete(self) -> bool:
+        """Tell whether the run ended; its process may have been killed a moment later."""
+        log = self.run / "log.jsonl"
+        ends = [record for record in logs.read(log) if isinstance(record, Ended)] if log.exists() else []
+        return bool(ends) and ends[-1].status in ("completed", "stopped") and (self.run / "model").is_dir()
 
     def places(self) -> list[str]:
         """Return the places that the next child may come to."""

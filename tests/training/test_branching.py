@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
-from conftest import measured
+from conftest import measured, until
 from tunewell.problems import RunError
 from tunewell.recipe import Recipe
 from tunewell.records import Ended, Eval, Note, Record, Rewound, Started, Step
@@ -36,14 +36,6 @@ def parent(tiny_recipe: Make, tmp_path: Path) -> Path:
     )
     list(driver.train(recipe))
     return tmp_path / "run"
-
-
-def until(records: Iterator[Record], step: int) -> None:
-    for record in records:
-        if isinstance(record, Step) and record.step == step:
-            records.close()  # type: ignore[attr-defined]
-            return
-    raise AssertionError(f"the run ended before step {step}")
 
 
 def test_without_a_change_it_is_its_parent_bit_for_bit(parent: Path, tmp_path: Path) -> None:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from conftest import until
 from tunewell.problems import RunError
 from tunewell.recipe import Recipe
-from tunewell.records import Ended, Note, Record, Rewound, Started, Step
+from tunewell.records import Ended, Note, Rewound, Started, Step
 from tunewell.runs.row_history import read_row_history
 from tunewell.training import changes, driver
 
 Make = Callable[..., Recipe]
-
-
-def until(records: Iterator[Record], step: int) -> None:
-    for record in records:
-        if isinstance(record, Step) and record.step == step:
-            records.close()  # type: ignore[attr-defined]
-            return
 
 
 def edit(path: Path, was: str, becomes: str) -> None:

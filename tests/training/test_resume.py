@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import measured
+from conftest import measured, until
 from tunewell.data.batches import BatchOrder
 from tunewell.problems import RunError
 from tunewell.recipe import Recipe
-from tunewell.records import Ended, Note, Record, Rewound, Step
+from tunewell.records import Ended, Note, Rewound
 from tunewell.runs import checkpoints
 from tunewell.training import driver
 
 Make = Callable[..., Recipe]
-
-
-def until(records: Iterator[Record], step: int) -> None:
-    """Run up to the record of `step` and drop the run there, as a crash between two records would."""
-    for record in records:
-        if isinstance(record, Step) and record.step == step:
-            records.close()  # type: ignore[attr-defined]
-            return
-    raise AssertionError(f"the run ended before step {step}")
 
 
 def result_of(folder: Path) -> dict[str, bytes]:

@@ -257,9 +257,8 @@ class Session:
         try:
             self.history.write()
         except RunError:
-            if (
-                ended.status != "interrupted"
-            ):  # then the losses are in the commit, and the disk is told of already
+            # Of an interrupted run they are in the commit too, and the disk is told of already.
+            if ended.status != "interrupted":
                 raise
         seconds = time.perf_counter() - self.began
         self.has_ended = True
