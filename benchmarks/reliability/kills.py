@@ -153,7 +153,7 @@ class Arena:
             tally.lost.append(f"the resume ended with {child.exit_code}: {self.errors()}")
         else:
             tally.unequal += outcome(self.run).unlike(twin.outcome)
-        shutil.rmtree(self.run)
+        shutil.rmtree(self.run, ignore_errors=True)
         (self.folder / "errors.txt").unlink(missing_ok=True)
 
     def _is_complete(self) -> bool:

@@ -72,3 +72,11 @@ def test_no_guess():
         chosen(table(text=["x"], a=["y"], b=["z"]))
     with pytest.raises(DataError, match=r"which column is the text\?"):
         chosen(table(label=[1, 2], other=[3, 4]))
+
+
+def test_a_column_with_an_endless_name_is_told_shortly() -> None:
+    name = "9" * 3000
+    table = Table("a.csv", {name: ["x", "y"], "id": ["1", "2"]}, [2, 3], [])
+    with pytest.raises(DataError) as refused:
+        choose([table], Data(train=["a.csv"]))
+    assert len(str(refused.value)) < 600

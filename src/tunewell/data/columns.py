@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tunewell.data.spelling import shortened
 from tunewell.data.table import Table
 from tunewell.problems import DataError, Problem, nearest
 from tunewell.recipe import Data
@@ -184,4 +185,4 @@ def _no_guess(key: str, table: Table) -> DataError:
 
 
 def _listed(table: Table) -> str:
-    return ", ".join(f"`{name}`" for name in list(table.columns)[:20])
+    return ", ".join(f"`{shortened(name)}`" for name in list(table.columns)[:20])

@@ -7,6 +7,7 @@ from collections import Counter
 from csv import QUOTE_MINIMAL, QUOTE_NONE, Error, field_size_limit, reader
 
 from tunewell.data.source import Source
+from tunewell.data.spelling import shortened
 from tunewell.data.table import BadRow, Table, unreadable
 
 _LONGEST_FIELD = 2**31 - 1
@@ -61,5 +62,7 @@ def _header(source: Source, record: list[str], line: int) -> list[str]:
     names = [name.strip() or f"column_{number}" for number, name in enumerate(record, 1)]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise source.error(f"the header names `{twice[0]}` twice", "give each column its own name", line)
+        raise source.error(
+            f"the header names `{shortened(twice[0])}` twice", "give each column its own name", line
+        )
     return names
