@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -17,7 +18,7 @@ from tunewell.problems import Problem, RunError
 from tunewell.records import Committed
 from tunewell.runs import checkpoints
 from tunewell.runs.checkpoints import Commit
-from tunewell.runs.disk import DiskFullError
+from tunewell.runs.disk import DiskFullError, in_words
 from tunewell.training.state import Tensors
 
 FORMAT = 2
@@ -91,13 +92,15 @@ class Checkpointer:
         return writing
 
     def _write_until_durable(self, writing: Writing) -> None:
-        is_first = not checkpoints.commits(self.root)
         attempt = 0
         try:
+            with in_words("look for checkpoints", self.root):
+                is_first = not checkpoints.commits(self.root)
             while writing.committed is None:
                 attempt += 1
                 try:
-                    writing.committed = self._write(writing.snapshot)
+                    with in_words("save a checkpoint", self.root):
+                        writing.committed = self._write(writing.snapshot)
                 except RunError as error:
                     passes = isinstance(error, DiskFullError) or (
                         attempt < ATTEMPTS and refused_by_disk(error)
@@ -107,8 +110,13 @@ class Checkpointer:
                     writing.trouble = error.problems[0].message
                     if writing._given_up.wait(RETRY_SECONDS):
                         raise
-                    checkpoints.clear_temporary(self.root)
-            self.prune(writing.snapshot.commit)
+                    with contextlib.suppress(RunError):
+                        checkpoints.clear_temporary(self.root)
+            try:
+                with in_words("delete old checkpoints", self.root):
+                    self.prune(writing.snapshot.commit)
+            except RunError as error:  # the next one tries it again
+                writing.trouble = error.problems[0].message
         except Exception as error:  # a thread's error would be lost: whoever waits for the commit looks at it
             writing.error = error
         finally:

@@ -15,7 +15,7 @@ from tunewell.policies import Judge
 from tunewell.problems import Problem, RunError
 from tunewell.records import Ended, Record, Started
 from tunewell.runs import summary, sums
-from tunewell.runs.disk import in_words, write_durably
+from tunewell.runs.disk import explained, in_words, write_durably
 from tunewell.runs.environment import environment
 from tunewell.runs.folder import RunFolder
 from tunewell.runs.log import LogWriter
@@ -95,6 +95,8 @@ def guarded(session: Session, opening: Iterator[Record]) -> Iterator[Record]:
         step = session.state.progress.step
         session.log.append(Ended(time=time.time(), step=step, status="failed", reason=reason))
         session.has_ended = True
+        if isinstance(error, OSError):
+            raise explained(error, "go on with the run", session.folder.path) from error
         if is_out_of_memory(error):
             raise _out_of_memory(session.folder) from error
         raise

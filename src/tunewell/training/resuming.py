@@ -40,7 +40,7 @@ def resume(run: str | Path, *, allow_changes: bool = False) -> Iterator[Record]:
     interruption = Interruption()
     folder = run_folders.find(str(run))
     recipe = load_recipe(folder.recipe)
-    with interruption.watched(), folder.hold():
+    with interruption.watched(), folder.hold(), in_words("resume the run", folder.path):
         _refuse_complete(folder)
         prepared = prepare_run(recipe, folder.path)
         known = _known(folder)
