@@ -61,7 +61,7 @@ def test_a_full_disk_is_waited_for(
     seen: list[Record] = []
     for record in driver.train(tiny_recipe(save_steps=4)):
         seen.append(record)
-        if isinstance(record, Step) and record.step == 1:
+        if isinstance(record, Committed) and record.step == 0:
             file_size(SMALLER_THAN_A_CHECKPOINT)
         is_told = any(told(one, "no space") for one in seen)
         if is_told and any(isinstance(one, Step) and one.step == 8 for one in seen):
@@ -180,20 +180,21 @@ def test_a_signal_between_micro_batches_leaves_no_trace(
 
 
 def test_a_closed_terminal_saves_and_stops_but_not_under_nohup(tiny_recipe: Make, tmp_path: Path) -> None:
-    records = driver.train(tiny_recipe())
-    next(record for record in records if isinstance(record, Step))
-    signal.raise_signal(signal.SIGHUP)
-    *_, end = records
-    assert isinstance(end, Ended)
-    assert (end.status, end.reason) == ("interrupted", "SIGHUP")
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under `nohup`
     try:
+        records = driver.train(tiny_recipe())
+        next(record for record in records if isinstance(record, Step))
+        signal.raise_signal(signal.SIGHUP)
+        *_, interrupted = records
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         records = driver.resume(tmp_path / "run")
         next(record for record in records if isinstance(record, Step))
         signal.raise_signal(signal.SIGHUP)
         *_, end = records
     finally:
         signal.signal(signal.SIGHUP, before)
+    assert isinstance(interrupted, Ended)
+    assert (interrupted.status, interrupted.reason) == ("interrupted", "SIGHUP")
     assert isinstance(end, Ended)
     assert end.status == "completed"
 
