@@ -133,10 +133,12 @@ class Arena:
     def killed_run(self, twin: Twin, kills: int, rng: random.Random, tally: Tally) -> None:
         """Train, killed up to `kills` times, resume to the end and note what is lost or unequal to `twin`."""
         durable: set[str] = set()
+        killed = False
         for _ in range(kills):
             child = self.start()
             self._let_it_live(child, twin.seconds, rng)
-            if not child.kill():
+            killed = child.kill()
+            if not killed:
                 break  # it ended before
             tally.kills += 1
             tally.places[_place(child, self.run)] += 1
@@ -144,7 +146,7 @@ class Arena:
             durable |= {commit.folder.name for commit in checkpoints.commits(self.run / "checkpoints")}
             if self._is_complete():
                 break
-        if child.exit_code == -9 and not self._is_complete():
+        if killed and not self._is_complete():
             child = self.start()
         child.wait(LONGEST_RUN)
         tally.runs += 1
