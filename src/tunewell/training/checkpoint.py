@@ -77,6 +77,7 @@ class Checkpointer:
         self.root, self.limit = root, limit
         existing = [c.commit for c in checkpoints.commits(root)]
         self.next_commit = max(existing, default=-1) + 1
+        self._thread: threading.Thread | None = None
 
     def write(self, snapshot: Snapshot) -> Writing:
         """Begin to write `snapshot`; the one before it must be over.
@@ -86,10 +87,16 @@ class Checkpointer:
         """
         writing = Writing(snapshot)
         # A daemon: whoever aborts the process does not wait for it, and a commit is whole or not there.
-        threading.Thread(
+        self._thread = threading.Thread(
             target=self._write_until_durable, args=(writing,), name="checkpoint", daemon=True
-        ).start()
+        )
+        self._thread.start()
         return writing
+
+    def join(self) -> None:
+        """Wait until the last snapshot given to `write` is over, if there was one."""
+        while self._thread is not None and self._thread.ident is not None and self._thread.is_alive():
+            self._thread.join(1.0)
 
     def _write_until_durable(self, writing: Writing) -> None:
         attempt = 0

@@ -263,15 +263,15 @@ class Trial:
         try:
             with tempfile.TemporaryDirectory(prefix=".tunewell-trial-", dir=folder) as root:
                 began, updates = time.perf_counter(), []
-                writing = Checkpointer(Path(root) / "checkpoints", 2).write(snapshot)
+                checkpointer = Checkpointer(Path(root) / "checkpoints", 2)
                 try:
+                    writing = checkpointer.write(snapshot)
                     while not writing.wait(0):
                         updates.append(
                             self._update(stage, number, probed=self.probes and not measured.stages)
                         )
                 finally:  # after a signal too: the folder can't go while it is written to
-                    while not writing.wait(1.0):
-                        pass
+                    checkpointer.join()
                 measured.write_seconds = time.perf_counter() - began
                 if writing.error is not None:
                     raise writing.error
