@@ -9,7 +9,18 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "tunewell"
 LAYERS = [
-    {"problems", "recipe", "document", "strict_yaml", "mistakes", "records", "actions", "plugins"},
+    {
+        "problems",
+        "recipe",
+        "document",
+        "strict_yaml",
+        "mistakes",
+        "records",
+        "fact",
+        "inspections",
+        "actions",
+        "plugins",
+    },
     {"monitors", "policies", "schedules", "runs"},
     {"data", "tasks", "models", "objectives", "probes", "training"},
     {"search", "integrations"},

@@ -56,6 +56,97 @@ class SetMicroBatchTokens(_Action, tag="set_micro_batch_tokens", frozen=True):
     value: int
 
 
+class Rewarm(_Action, tag="rewarm", frozen=True):
+    """Let the learning rate rise from a tenth of what it is to all of it over the coming `steps` updates."""
+
+    steps: int
+
+
+class StretchSchedule(_Action, tag="stretch_schedule", frozen=True):
+    """Make the schedule run `factor` times slower than it does, from the run's beginning on."""
+
+    factor: float
+
+
+class ClipLayers(_Action, tag="clip_layers", frozen=True):
+    """Clip each named layer's gradient at its own norm from now on (AdaGC), before the whole norm is clipped."""
+
+    bounds: dict[str, float]
+
+
+class Freeze(_Action, tag="freeze", frozen=True):
+    """Train these layers no more."""
+
+    layers: list[str]
+
+
+class Unfreeze(_Action, tag="unfreeze", frozen=True):
+    """Let these layers train, in the optimizer too."""
+
+    layers: list[str]
+
+
+class NextStage(_Action, tag="next_stage", frozen=True):
+    """End the present stage of the recipe and begin the next."""
+
+
+class Reinitialize(_Action, tag="reinitialize", frozen=True):
+    """Give these layers new weights of the usual size, and forget what the optimizer knows of them."""
+
+    layers: list[str]
+
+
+class SetEpsilon(_Action, tag="set_epsilon", frozen=True):
+    """Set what an Adam-like optimizer adds to its denominator."""
+
+    value: float
+
+
+class ScaleLoss(_Action, tag="scale_loss", frozen=True):
+    """Multiply the loss by `factor` before the backward pass and divide the gradients by it before the update."""
+
+    factor: float
+
+
+class ClearGradients(_Action, tag="clear_gradients", frozen=True):
+    """Clear gradients after each update from now on."""
+
+
+class DivideGradients(_Action, tag="divide_gradients", frozen=True):
+    """Divide the gathered gradient by `divisor` before each update from now on; 0: by the backward passes made."""
+
+    divisor: float = 0.0
+
+
+class Optimize(_Action, tag="optimize", frozen=True):
+    """Put these trainable parameters into the optimizer."""
+
+    parameters: list[str]
+
+
+class SetMode(_Action, tag="set_mode", frozen=True):
+    """Hold the model in training mode where gradients are made, and in evaluation mode where they are not."""
+
+
+class TakeLogarithm(_Action, tag="take_logarithm", frozen=True):
+    """Give the loss the logarithm of outputs that are probabilities already, so that its softmax gives them back."""
+
+
+class NormalizeInputs(_Action, tag="normalize_inputs", frozen=True):
+    """Subtract `mean` from floating-point inputs and divide them by `std`, in training and evaluation alike."""
+
+    mean: float
+    std: float
+
+
+class ShuffleRows(_Action, tag="shuffle_rows", frozen=True):
+    """Draw rows in random order from now on."""
+
+
+class BalanceClasses(_Action, tag="balance_classes", frozen=True):
+    """Draw (or weight) rows so that each class counts alike from now on."""
+
+
 class EvaluateNow(_Action, tag="evaluate_now", frozen=True):
     """Evaluate on the validation split after this step."""
 
@@ -80,6 +171,23 @@ Action = (
     | Rollback
     | ExcludeRows
     | SetMicroBatchTokens
+    | Rewarm
+    | StretchSchedule
+    | ClipLayers
+    | Freeze
+    | Unfreeze
+    | NextStage
+    | Reinitialize
+    | SetEpsilon
+    | ScaleLoss
+    | ClearGradients
+    | DivideGradients
+    | Optimize
+    | SetMode
+    | TakeLogarithm
+    | NormalizeInputs
+    | ShuffleRows
+    | BalanceClasses
     | EvaluateNow
     | SaveNow
     | Stop

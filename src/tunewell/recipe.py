@@ -191,7 +191,18 @@ class Recipe(_Section):
     """Processor threads; absent: one a core that this process may use."""
 
     policy: str = "cautious"
-    """What is done about findings: `observe` only reports; `cautious` acts where waiting would lose the run."""
+    """What is done about findings: `observe` only reports; `cautious` acts where waiting would lose the run; `autopilot`
+    mends whatever it has a remedy for, measures the effect and undoes what did not help."""
+    on: dict[str, Text] = {}
+    """What to do about one kind of fault, over what the policy would: `{loss_spike: rollback, label_noise: ask}`. A value
+    is `ignore` (not even told), `observe`, `ask` (the policy's remedy, once a person agrees), a remedy's name, or `ask`
+    and a remedy (`ask rollback`)."""
+    policy_budget: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    """Most actions that the policy may take in the whole run; absent: the policy's own budget."""
+    dry_run_actions: bool = False
+    """Log what the policy would do, and do nothing."""
+    self_tests: bool = True
+    """Try the run out on copies before it starts: a few seconds that show what would cost hours."""
     monitors: dict[str, Literal[False] | dict[str, Any]] = {}
     """Settings by monitor; `false` switches one off."""
     probe_steps: Annotated[int, Field(ge=0, lt=2**31)] = 20

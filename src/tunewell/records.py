@@ -13,18 +13,13 @@ from typing import Any, Literal
 import msgspec
 
 from tunewell.actions import Action
+from tunewell.fact import Fact
+from tunewell.inspections import DataChecked, Inspected, RowsReviewed, Tested
 
 Severity = Literal["info", "warning", "critical"]
 
 
-class _Record(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, kw_only=True):
-    """What all records share."""
-
-    time: float = 0.0
-    """Seconds since the epoch (wall clock); the only field, with durations, that may differ between equal runs."""
-
-
-class Started(_Record, tag="started", frozen=True, kw_only=True):
+class Started(Fact, tag="started", frozen=True, kw_only=True):
     """The run began; a resume appends `Rewound` in its place, and this again only when recipe or data changed."""
 
     run: str
@@ -45,7 +40,7 @@ class Started(_Record, tag="started", frozen=True, kw_only=True):
     """Training rows of each class, by label name (single-label tasks)."""
 
 
-class StageBegan(_Record, tag="stage", frozen=True, kw_only=True):
+class StageBegan(Fact, tag="stage", frozen=True, kw_only=True):
     """A training stage began after update `step`."""
 
     step: int
@@ -57,7 +52,7 @@ class StageBegan(_Record, tag="stage", frozen=True, kw_only=True):
     last_step: int
 
 
-class Step(_Record, tag="step", frozen=True, kw_only=True):
+class Step(Fact, tag="step", frozen=True, kw_only=True):
     """One optimizer update (or one that the guard refused)."""
 
     step: int
@@ -87,9 +82,11 @@ class Step(_Record, tag="step", frozen=True, kw_only=True):
     """‖Δθ‖/‖θ‖ by layer, same order; sampled steps only. A layer that is frozen is absent."""
     worst_rows: list[tuple[int, float]] = []
     """Row ids and losses that made most of this batch's loss; kept when one row stands out or is not finite."""
+    label_counts: dict[str, int] | None = None
+    """Rows of each class in this batch, by class name or index; None: there are no classes, or they are not known."""
 
 
-class Eval(_Record, tag="eval", frozen=True, kw_only=True):
+class Eval(Fact, tag="eval", frozen=True, kw_only=True):
     """One evaluation on a split."""
 
     step: int
@@ -103,9 +100,17 @@ class Eval(_Record, tag="eval", frozen=True, kw_only=True):
     """Mean training loss since the last evaluation, for the gap."""
     best: bool = False
     """Best so far by the recipe's metric."""
+    recalls: dict[str, float] = {}
+    """Share of each class's rows that were told rightly, by class name (single-label tasks)."""
+    class_rows: dict[str, int] = {}
+    """Rows of each class in the split."""
+    confusion: list[list[int]] | None = None
+    """(classes, classes) rows by true class, then by predicted class, in the order of `recalls`; up to 50 classes."""
+    in_training: list[str] | None = None
+    """Modules such as dropout that were in training mode while this was measured; None: not known."""
 
 
-class Finding(_Record, tag="finding", frozen=True, kw_only=True):
+class Finding(Fact, tag="finding", frozen=True, kw_only=True):
     """What a monitor saw: a symptom and its harm, in words, with evidence."""
 
     step: int
@@ -128,19 +133,61 @@ class Finding(_Record, tag="finding", frozen=True, kw_only=True):
     """Row ids to blame, if any."""
 
 
-class Acted(_Record, tag="acted", frozen=True, kw_only=True):
+class Acted(Fact, tag="acted", frozen=True, kw_only=True):
     """An action was applied, refused or failed. `by` is a policy's name, ``recipe`` or a person."""
 
     step: int
     action: Action
     by: str
     reason: str
-    outcome: Literal["applied", "refused", "failed"]
+    outcome: Literal["applied", "refused", "failed", "dry_run"]
+    """dry_run: it would have been applied."""
     detail: str = ""
     """What really changed: ``learning rate 1e-03 → 5e-04``."""
 
 
-class Rewound(_Record, tag="rewound", frozen=True, kw_only=True):
+class Proposed(Fact, tag="proposed", frozen=True, kw_only=True):
+    """A policy asks a person before it acts; `Answered` follows, or `Acted` with the outcome ``refused``."""
+
+    step: int
+    id: int
+    """Counts from 1 in a run; what the answer names."""
+    action: Action
+    by: str
+    reason: str
+    code: str
+    """Kind of fault it is meant for."""
+
+
+class Answered(Fact, tag="answered", frozen=True, kw_only=True):
+    """A person answered a proposal."""
+
+    step: int
+    id: int
+    approved: bool
+    by: str
+
+
+class Effect(Fact, tag="effect", frozen=True, kw_only=True):
+    """Whether an action helped, measured some updates after it."""
+
+    step: int
+    acted_step: int
+    """Step at which the action was applied."""
+    action: Action
+    code: str
+    """Kind of fault it was meant for."""
+    helped: bool | None
+    """None: it can't be told."""
+    measure: str
+    """What was compared, such as ``training loss``."""
+    before: float | None
+    after: float | None
+    text: str
+    """The same in a sentence, with what follows from it."""
+
+
+class Rewound(Fact, tag="rewound", frozen=True, kw_only=True):
     """Training went back to an earlier commit: a rollback, or a resume after a crash."""
 
     step: int
@@ -153,7 +200,7 @@ class Rewound(_Record, tag="rewound", frozen=True, kw_only=True):
     detail: str = ""
 
 
-class Committed(_Record, tag="committed", frozen=True, kw_only=True):
+class Committed(Fact, tag="committed", frozen=True, kw_only=True):
     """A checkpoint is durable on disk."""
 
     commit: int
@@ -166,7 +213,7 @@ class Committed(_Record, tag="committed", frozen=True, kw_only=True):
     """``start``, ``interval``, ``evaluation``, ``action``, ``signal`` or ``end``."""
 
 
-class Note(_Record, tag="note", frozen=True, kw_only=True):
+class Note(Fact, tag="note", frozen=True, kw_only=True):
     """Something a reader should know: a guess made, a fallback taken, a warning of a library."""
 
     step: int
@@ -174,7 +221,7 @@ class Note(_Record, tag="note", frozen=True, kw_only=True):
     topic: str = ""
 
 
-class Ended(_Record, tag="ended", frozen=True, kw_only=True):
+class Ended(Fact, tag="ended", frozen=True, kw_only=True):
     """The run ended."""
 
     step: int
@@ -187,7 +234,25 @@ class Ended(_Record, tag="ended", frozen=True, kw_only=True):
     seconds: float = 0.0
 
 
-Record = Started | StageBegan | Step | Eval | Finding | Acted | Rewound | Committed | Note | Ended
+Record = (
+    Started
+    | StageBegan
+    | Tested
+    | DataChecked
+    | Step
+    | Inspected
+    | RowsReviewed
+    | Eval
+    | Finding
+    | Proposed
+    | Answered
+    | Acted
+    | Effect
+    | Rewound
+    | Committed
+    | Note
+    | Ended
+)
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record, strict=False)

@@ -26,6 +26,7 @@ class Watch:
     def __init__(self, monitors: Mapping[str, Monitor]) -> None:
         self._monitors = dict(monitors)
         self._explains = {name: frozenset(getattr(one, "explains", ())) for name, one in monitors.items()}
+        self._readers: dict[type, list[tuple[str, Monitor]]] = {}
         self._seen: dict[str, str] = {}
         self._started: Started | None = None
         self._begin()
@@ -93,10 +94,20 @@ class Watch:
 
     def _update(self, record: Record) -> list[tuple[str, Finding]]:
         found: list[tuple[str, Finding]] = []
-        for name, monitor in self._monitors.items():
+        for name, monitor in self._reading(type(record)):
             self._states[name], findings = monitor.update(self._states[name], record)
             found += [(name, finding) for finding in findings]
         return found
+
+    def _reading(self, kind: type) -> list[tuple[str, Monitor]]:
+        """Return the monitors that look at records of `kind`."""
+        if kind not in self._readers:
+            self._readers[kind] = [
+                (name, monitor)
+                for name, monitor in self._monitors.items()
+                if kind in (getattr(monitor, "reads", None) or (kind,))
+            ]
+        return self._readers[kind]
 
     def _rewind(self, record: Rewound) -> None:
         """Begin anew where nobody restored the states with the weights, as in another tool's log."""

@@ -29,6 +29,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Schedule of the present stage."""
     healthy_commits: tuple[int, ...] = ()
     """Steps of the commits that a rollback can load: durable, and made while nothing spoke against the run."""
+    actions: frozenset[str] | None = None
+    """Tags of the actions that this loop can carry out (``rollback``, ``clip_layers``); None: all of them."""
+    batches_per_epoch: int = 0
+    max_grad_norm: float | None = None
 
 
 class Proposal(msgspec.Struct, frozen=True):

@@ -157,6 +157,8 @@ def describe(action: Action) -> str:
             return "saved a checkpoint"
         case Stop(success=success):
             return "stopped early: nothing more to gain" if success else "gave the run up"
+        case _:
+            return type(action).__name__
 
 
 def _joined(opened: list[_Open], finding: Finding, steps_seen: int) -> _Open | None:

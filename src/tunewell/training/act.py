@@ -90,6 +90,8 @@ def apply(
         case Stop():
             wishes.stop, wishes.stop_reason = action, reason
             return Outcome("applied", f"training ends after step {state.progress.step}")
+        case _:
+            return Outcome("refused", "this loop can't do that")
 
 
 def _rate(state: TrainState, plan: Plan) -> float:

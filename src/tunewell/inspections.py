@@ -1,0 +1,148 @@
+"""Records of looks behind the curves: into the model, the optimizer, the data, and the history of single rows."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tunewell.fact import Fact
+
+
+class Inspected(Fact, tag="inspected", frozen=True, kw_only=True):
+    """A look inside the running training at a sampled update: what no curve shows. None: it could not be looked at.
+
+    Its `step` is the update that was looked at; it is logged right behind that update's `Step`.
+    """
+
+    step: int
+    backward_passes: int = 1
+    """Backward passes whose gradients made this update."""
+    switching: int | None = None
+    """Modules that work differently in training and evaluation: dropout above 0, batch normalisation."""
+    in_evaluation: list[str] | None = None
+    """Those of them that were in evaluation mode while the gradients were made, though their layer trains."""
+    stale_gradient: float | None = None
+    """L2 norm of the gradients that were there before this update's first backward pass; nothing should be."""
+    objective: float | None = None
+    """What was differentiated in all, summed over the backward passes; measured where `mean_loss` is."""
+    mean_loss: float | None = None
+    """Mean loss over all supervised targets of the update, as computed from log-probabilities and targets."""
+    not_optimized: list[str] | None = None
+    """Parameters that require gradients and are in no group of the optimizer."""
+    output_layer: str = ""
+    """Name of the last layer with weights, which makes the outputs; empty: not known."""
+    output_frozen: bool | None = None
+    """None of the output layer's parameters requires a gradient."""
+    frozen: list[str] | None = None
+    """Layers of which no parameter requires a gradient."""
+    epsilon: float | None = None
+    """Of an Adam-like optimizer: what is added to the denominator of its update."""
+    epsilon_share: float | None = None
+    """Share of that optimizer's (sampled, moving) denominators √v in which ε is the larger part."""
+    zero_gradients: dict[str, float] | None = None
+    """Share of exact zeros in the gradient by layer, embeddings left out: their unused rows are rightly zero."""
+    silent_units: dict[str, float] | None = None
+    """By activation: the share of its units that gave (nearly) nothing for every row and position of the batch."""
+    saturated_units: dict[str, float] | None = None
+    """By bounded activation (sigmoid, tanh): the share of outputs at its bounds."""
+    schedule_ticks: int | None = None
+    """How often the schedule was moved on since the update before; 1 is right, 0 under a schedule by epochs."""
+    outputs_are_probabilities: bool | None = None
+    """The loss applied softmax to what were probabilities already."""
+    input_mean: float | None = None
+    """Mean of the floating-point inputs of this update."""
+    input_std: float | None = None
+    """Standard deviation of the same."""
+    output_std: float | None = None
+    """Standard deviation of the logits over the batch's rows, mean over classes; 0: every input gives one answer."""
+    digests: list[str] | None = None
+    """Of several processes: the digest of each one's weights, by rank; they must be equal."""
+    memory_bytes: int | None = None
+    """Memory that this process holds (on a GPU: allocated there)."""
+    memory_limit: int | None = None
+    """Memory that it may hold."""
+    disk_free: int | None = None
+    """Bytes free where the run is written."""
+    disk_needed: int | None = None
+    """Bytes that the run will still write there, checkpoints and log."""
+
+
+class Tested(Fact, tag="tested", frozen=True, kw_only=True):
+    """The answer of one self-test, made before the first update on copies: the run is as it was without it.
+
+    `name` is one of ``first_loss``, ``fits_one_batch``, ``gradients_reach``, ``parameters_move``, ``modes_agree``,
+    ``accumulation``, ``padding``, ``inputs_matter``, ``repeats``.
+    """
+
+    step: int = 0
+    name: str
+    passed: bool | None
+    """None: it could not be made; `detail` says why."""
+    detail: str
+    """One sentence with numbers."""
+    numbers: dict[str, float] = {}
+    layers: list[str] = []
+    """Layers or parameters it concerns."""
+    seconds: float = 0.0
+
+
+class DataCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One property of the data: `count` of `of` rows have it."""
+
+    count: int = 0
+    of: int = 0
+    """Rows looked at; 0: it could not be checked, and `why_not` says why."""
+    why_not: str = ""
+    rows: list[int] = []
+    """Ids of the rows (of the training split unless `detail` says otherwise), surest first, at most 1,000."""
+    partners: list[int] = []
+    """For rows that equal others: the id of the row that each of `rows` equals."""
+    numbers: dict[str, float] = {}
+    detail: str = ""
+    """One sentence with places, such as ``a.csv:3 = b.csv:9``."""
+
+
+class DataChecked(Fact, tag="data_checked", frozen=True, kw_only=True):
+    """What was looked for in the rows before the first update, by check; `monitors` judge it.
+
+    ``duplicates``: training rows whose input stood before in the split (exactly, or nearly: ``numbers["near"]``).
+    ``leakage``: training rows whose input stands in the validation or test split (exactly or nearly).
+    ``conflicts``: rows whose input stands with another target too. ``classes``: numbers are rows by class.
+    ``order``: numbers ``purity`` (mean share of the largest class in the batches as they will come), ``expected`` and
+    ``z`` of it under a random order. ``truncated_inputs``, ``truncated_targets``: rows that lost some at the end.
+    ``unsupervised``: rows without any target that counts. ``input_scale``: numbers ``mean``, ``std``, ``largest`` of
+    floating-point inputs. ``signal``: numbers ``accuracy``, ``chance``, ``standard_error`` of a simple model under
+    cross-validation, and ``shifted_by``, ``shifted_accuracy`` if targets moved by so many rows fit better.
+    """
+
+    step: int = 0
+    checks: dict[str, DataCheck]
+    seconds: float = 0.0
+
+
+class Suspect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A row whose target is probably wrong."""
+
+    row: int
+    confidence: float
+    """Probability that the target is wrong, 0 to 1."""
+    given: str = ""
+    suggested: str = ""
+    reasons: list[str] = []
+    """By which signs: ``margin`` (AUM), ``confident_learning``, ``forgetting``, ``late``."""
+
+
+class RowsReviewed(Fact, tag="rows_reviewed", frozen=True, kw_only=True):
+    """What the learning history of single rows says of their targets, after an epoch."""
+
+    step: int
+    epoch: int
+    rows: int
+    """Rows with a history."""
+    suspects: list[Suspect]
+    """Surest first, at most 5,000."""
+    expected: float
+    """How many suspects rows with right targets would give by chance alone."""
+    estimate: float | None = None
+    """Estimated share of wrong targets in the split; None: not known."""
+    file: str = ""
+    """Where all of them stand with texts, for review; empty: nowhere."""
