@@ -26,7 +26,7 @@ class SetLearningRate(_Action, tag="set_learning_rate", frozen=True):
 
 
 class SetMaxGradNorm(_Action, tag="set_max_grad_norm", frozen=True):
-    """Clip gradients at `value` from now on."""
+    """Clip gradients at `value` from now on; infinity: no more."""
 
     value: float
 
@@ -43,6 +43,12 @@ class Rollback(_Action, tag="rollback", frozen=True):
 
 class ExcludeRows(_Action, tag="exclude_rows", frozen=True):
     """Never train on these rows again in this run."""
+
+    rows: list[int]
+
+
+class IncludeRows(_Action, tag="include_rows", frozen=True):
+    """Train on these rows again, which were excluded."""
 
     rows: list[int]
 
@@ -69,7 +75,10 @@ class StretchSchedule(_Action, tag="stretch_schedule", frozen=True):
 
 
 class ClipLayers(_Action, tag="clip_layers", frozen=True):
-    """Clip each named layer's gradient at its own norm from now on (AdaGC), before the whole norm is clipped."""
+    """Clip each named layer's gradient at its own norm from now on (AdaGC), before the whole norm is clipped.
+
+    In place of the bounds before; no bounds: layers are clipped no more.
+    """
 
     bounds: dict[str, float]
 
@@ -103,7 +112,10 @@ class SetEpsilon(_Action, tag="set_epsilon", frozen=True):
 
 
 class ScaleLoss(_Action, tag="scale_loss", frozen=True):
-    """Multiply the loss by `factor` before the backward pass and divide the gradients by it before the update."""
+    """Multiply the loss by `factor` before the backward pass and divide the gradients by it before the update.
+
+    In place of the factor before; 1: as it was.
+    """
 
     factor: float
 
@@ -113,7 +125,10 @@ class ClearGradients(_Action, tag="clear_gradients", frozen=True):
 
 
 class DivideGradients(_Action, tag="divide_gradients", frozen=True):
-    """Divide the gathered gradient by `divisor` before each update from now on; 0: by the backward passes made."""
+    """Divide the gathered gradient by `divisor` before each update from now on; 0: by the backward passes made.
+
+    In place of the divisor before; 1: as it was.
+    """
 
     divisor: float = 0.0
 
@@ -170,6 +185,7 @@ Action = (
     | SetMaxGradNorm
     | Rollback
     | ExcludeRows
+    | IncludeRows
     | SetMicroBatchTokens
     | Rewarm
     | StretchSchedule

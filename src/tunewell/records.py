@@ -144,6 +144,12 @@ class Acted(Fact, tag="acted", frozen=True, kw_only=True):
     """dry_run: it would have been applied."""
     detail: str = ""
     """What really changed: ``learning rate 1e-03 → 5e-04``."""
+    code: str = ""
+    """Kind of fault that it is meant for; empty: none."""
+    remedy: str = ""
+    """Name of the remedy that it is (a part) of, such as ``lower_rate``."""
+    undo: Action | None = None
+    """What would take it back, as whoever applied it knows; None: nothing does, or nothing was changed."""
 
 
 class Proposed(Fact, tag="proposed", frozen=True, kw_only=True):
@@ -157,6 +163,9 @@ class Proposed(Fact, tag="proposed", frozen=True, kw_only=True):
     reason: str
     code: str
     """Kind of fault it is meant for."""
+    also: list[Action] = []
+    """What is done together with it."""
+    remedy: str = ""
 
 
 class Answered(Fact, tag="answered", frozen=True, kw_only=True):
@@ -185,6 +194,7 @@ class Effect(Fact, tag="effect", frozen=True, kw_only=True):
     after: float | None
     text: str
     """The same in a sentence, with what follows from it."""
+    remedy: str = ""
 
 
 class Rewound(Fact, tag="rewound", frozen=True, kw_only=True):

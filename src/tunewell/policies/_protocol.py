@@ -33,15 +33,30 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Tags of the actions that this loop can carry out (``rollback``, ``clip_layers``); None: all of them."""
     batches_per_epoch: int = 0
     max_grad_norm: float | None = None
+    rollback_gives_back: bool = True
+    """After a rollback the updates that it undid are made again, so that the run keeps its whole budget."""
+    failed: dict[str, tuple[str, ...]] = {}
+    """By code the remedies that did not help, were refused or declined; none is proposed twice. A `Judge` fills it."""
+    in_treatment: frozenset[str] = frozenset()
+    """Codes whose remedy was applied and is not judged yet, or waits for a person's answer. A `Judge` fills it."""
+
+    def can(self, action: Action) -> bool:
+        """Return whether this loop can carry out actions of this kind."""
+        return self.actions is None or action.__struct_config__.tag in self.actions
 
 
 class Proposal(msgspec.Struct, frozen=True):
-    """An action to take. `by` goes into the record: the policy's name, or ``recipe`` for what the user asked for."""
+    """An action to take. `by` goes into the record: the policy's name, or ``recipe`` for what the user asked for.
+
+    Proposals of one record with one `finding_code` and one `remedy` belong together and are judged together.
+    """
 
     action: Action
     reason: str
     finding_code: str
     by: str
+    remedy: str = ""
+    """Name of the remedy that it is (a part) of; with one, what did not help is undone and never done again."""
 
 
 class Policy(Protocol):
