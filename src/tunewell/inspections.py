@@ -32,6 +32,10 @@ class Inspected(Fact, tag="inspected", frozen=True, kw_only=True):
     """Name of the last layer with weights, which makes the outputs; empty: not known."""
     output_frozen: bool | None = None
     """None of the output layer's parameters requires a gradient."""
+    output_gain: float | None = None
+    """Root mean square of the output layer's weights times √(inputs of one output); that of new layers is 0.3 to 1.5."""
+    num_outputs: int | None = None
+    """Classes that the loss chooses from, as wide as the logits: for a language model its vocabulary."""
     frozen: list[str] | None = None
     """Layers of which no parameter requires a gradient."""
     epsilon: float | None = None
@@ -40,6 +44,9 @@ class Inspected(Fact, tag="inspected", frozen=True, kw_only=True):
     """Share of that optimizer's (sampled, moving) denominators √v in which ε is the larger part."""
     zero_gradients: dict[str, float] | None = None
     """Share of exact zeros in the gradient by layer, embeddings left out: their unused rows are rightly zero."""
+    smallest_gradients: dict[str, float] | None = None
+    """By layer: the smallest (sampled) gradient number that is not zero, beside the root mean square of those that are
+    not. Real gradients come as near to zero as one looks; a hole there was made by rounding."""
     silent_units: dict[str, float] | None = None
     """By activation: the share of its units that gave (nearly) nothing for every row and position of the batch."""
     saturated_units: dict[str, float] | None = None
