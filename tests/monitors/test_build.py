@@ -53,3 +53,10 @@ def test_settings_win_over_the_recipes_keys_and_off_stays_off() -> None:
     made = from_recipe(recipe, "accuracy")
     assert made["overtraining"] == Overtraining(metric="loss", patience=7)
     assert "plateau" not in made
+
+
+def test_an_ignored_kind_is_not_looked_for() -> None:
+    recipe = Recipe.model_validate(
+        {"model": "m", "data": {"train": "a.csv"}, "on": {"stall": "ignore", "loss_spike": "observe"}}
+    )
+    assert sorted({*from_recipe(recipe, "accuracy"), "stall"}) == names("monitors")

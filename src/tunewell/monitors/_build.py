@@ -40,7 +40,7 @@ def build(settings: Settings) -> dict[str, Monitor]:
 def from_recipe(recipe: Recipe, main_metric: str) -> dict[str, Monitor]:
     """Return the monitors of `recipe`: its own early-stopping keys and metric go where no setting says otherwise.
 
-    `main_metric` is the task's, for a recipe that names none.
+    `main_metric` is the task's, for a recipe that names none. Kinds of fault that `on` ignores are not looked for.
     """
     metric = recipe.metric_for_best_model or main_metric
     asked: dict[str, dict[str, Any]] = {
@@ -58,7 +58,12 @@ def from_recipe(recipe: Recipe, main_metric: str) -> dict[str, Monitor]:
         own = settings.get(name, {})
         if own is not False:
             settings[name] = fields | own
-    return build(settings)
+    return build(settings | ignored(recipe.on))
+
+
+def ignored(on: Mapping[str, str]) -> dict[str, Literal[False]]:
+    """Return settings that switch off the monitors of the kinds of fault that `on` ignores."""
+    return {code: False for code, wish in on.items() if wish == "ignore" and code in names("monitors")}
 
 
 def _configured(name: str, kind: Any, fields: dict[str, Any]) -> Monitor:

@@ -7,39 +7,47 @@ from typing import Any
 
 import msgspec
 
-from tunewell.monitors import _incidents
-from tunewell.monitors._protocol import Monitor, State, Verdict
-from tunewell.records import Finding, Record, Rewound, StageBegan, Started, Step
+from tunewell.inspections import Inspected
+from tunewell.monitors._incidents import Incident, Incidents
+from tunewell.monitors._protocol import Monitor, Verdict
+from tunewell.records import Effect, Finding, Record, Rewound, StageBegan, Started, Step
 
 
 class Watch:
     """The monitors of a run and their states.
 
     A fault and its consequences make one incident: while it is open, a finding of it is passed on only if it is
-    more severe than all before it, or names a cause of what was seen. A joined finding says so in
-    ``evidence["incident"]``, and its ``evidence["onset"]`` is the incident's. Info findings silence nothing.
+    more severe than all before it, or names a cause of what was seen. A finding above info says in
+    ``evidence["incident"]`` to which it belongs and in ``evidence["cause"]`` what is at the root of that as far as is
+    known; its ``evidence["onset"]`` is the incident's. An incident is over when nothing of it was seen for a while, soon
+    after an `Effect` that helped, or with the stage.
 
-    States rewind with the run (`pack` and `unpack`); what `verdicts` tells does not, so that a fault which a
-    rollback undid stays told.
+    States rewind with the run (`pack` and `unpack`); what `verdicts` and `incidents` tell does not, so that a fault which
+    a rollback undid stays told.
     """
 
     def __init__(self, monitors: Mapping[str, Monitor]) -> None:
         self._monitors = dict(monitors)
         self._explains = {name: frozenset(getattr(one, "explains", ())) for name, one in monitors.items()}
         self._readers: dict[type, list[tuple[str, Monitor]]] = {}
+        self._incidents = Incidents(self._explains)
         self._seen: dict[str, str] = {}
         self._started: Started | None = None
         self._begin()
 
     def _begin(self) -> None:
         self._states = {name: monitor.init() for name, monitor in self._monitors.items()}
-        self._incidents: list[State] = []
-        self._step = 0
+        self._incidents.clear()
+        self._step = self._looked = self._pace = 0
 
     @property
     def incident(self) -> str | None:
-        """Name of an open incident above info, such as ``loss_spike@310``; None: nothing speaks against the run."""
-        return next((one["id"] for one in self._incidents if one["severity"] != "info"), None)
+        """Name of an open incident, such as ``loss_spike@310``; None: nothing speaks against the run."""
+        return self._incidents.open
+
+    def incidents(self) -> list[Incident]:
+        """Return (id, cause, codes, severity, onset) of every incident so far, in order; infos are none."""
+        return self._incidents.known
 
     def observe(self, record: Record) -> list[Finding]:
         """Return the findings that `record` gives rise to, after false-alarm discipline."""
@@ -52,16 +60,27 @@ class Watch:
             case Started():
                 self._started = record
             case StageBegan():
-                self._incidents = []
+                self._incidents.close()
+            case Effect():
+                self._incidents.settle(record)
             case Step():
                 self._step = record.step
-                self._incidents = _incidents.aged(self._incidents)
+                self._incidents.age(self._pace)
+                if record.layer_gradients:
+                    self._look()
+            case Inspected():
+                self._look()
         told: list[Finding] = []
         for name, finding in self._update(record):
             self._seen[name] = finding.summary
-            self._incidents, news = _incidents.told(self._incidents, finding, self._explains)
+            news = self._incidents.tell(finding)
             told += [] if news is None else [news]
         return told
+
+    def _look(self) -> None:
+        """Learn how many updates lie between two sampled looks at the layers or inside the model."""
+        if self._step != self._looked:
+            self._pace, self._looked = max(0, self._step - self._looked), self._step
 
     def verdicts(self) -> dict[str, Verdict]:
         """Return by monitor what can be said of its fault up to now."""
@@ -76,8 +95,8 @@ class Watch:
         """Return everything as JSON values."""
         return {
             "states": dict(self._states),
-            "incidents": list(self._incidents),
-            "step": self._step,
+            "incidents": self._incidents.pack(),
+            "step": [self._step, self._looked, self._pace],
             "seen": dict(self._seen),
             "started": None if self._started is None else msgspec.to_builtins(self._started),
         }
@@ -86,8 +105,8 @@ class Watch:
         """Stand where `pack` stood. A monitor without a packed state begins anew; what was seen stays seen."""
         self._begin()
         self._states |= {name: state for name, state in packed["states"].items() if name in self._monitors}
-        self._incidents = list(packed["incidents"])
-        self._step = packed["step"]
+        self._incidents.unpack(packed["incidents"])
+        self._step, self._looked, self._pace = packed["step"]
         self._seen = {**packed["seen"], **self._seen}
         if packed["started"] is not None:
             self._started = msgspec.convert(packed["started"], Started)
