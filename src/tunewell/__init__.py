@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # Before torch loads OpenMP: a thread that waits should spin for some microseconds, then sleep. By default it spins
 # for long, and when any other program wants a core each parallel product waits for a thread that is not running:
@@ -14,12 +14,21 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Literal
+
+    from torch import nn
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+    from tunewell.inspections import Tested
+    from tunewell.integrations.watcher import Watcher
     from tunewell.recipe import Recipe
     from tunewell.records import Ended
     from tunewell.tasks._text_predictor import TextPredictor
 
 __version__ = "0.1.0"
-__all__ = ["load", "train"]
+__all__ = ["load", "self_test", "train", "watch"]
 
 
 def train(recipe: Recipe | str | Path) -> Ended:
@@ -50,3 +59,67 @@ def load(run_or_model: str | Path) -> TextPredictor:
     from tunewell.tasks._load import load_predictor
 
     return load_predictor(run_or_model)
+
+
+def self_test(
+    model: nn.Module,
+    loss_of: Callable[[Any, Any], Any],
+    batch: Any,
+    optimizer: Optimizer | None = None,
+    *,
+    classes: int | None = None,
+    accumulation_steps: int = 1,
+    seconds: float = 10.0,
+) -> list[Tested]:
+    """Try any PyTorch model out on one training batch before it is trained; nothing of it changes.
+
+    `loss_of(model, batch)` computes the mean loss of a batch as the training does. Each answer has `name`, `passed`
+    (None: it could not be made, `detail` says why), `detail` and `numbers`; see
+    `tunewell.integrations.self_test.self_test` for what is tried.
+    """
+    from tunewell.integrations import self_test as own
+
+    return own.self_test(
+        model,
+        loss_of,
+        batch,
+        optimizer,
+        classes=classes,
+        accumulation_steps=accumulation_steps,
+        seconds=seconds,
+    )
+
+
+def watch(
+    model: nn.Module,
+    optimizer: Optimizer,
+    *,
+    scheduler: LRScheduler | None = None,
+    total_steps: int | None = None,
+    num_classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+    name: str | None = None,
+    folder: str | Path | None = "runs",
+    monitors: Mapping[str, Literal[False] | dict[str, Any]] | None = None,
+    probe_steps: int = 20,
+) -> Watcher:
+    """Watch a training in plain PyTorch: its faults are named while it trains, with cause and advice.
+
+    ``watch = tunewell.watch(model, optimizer)`` before the loop, ``watch.loss(loss)`` before each backward pass and
+    ``watch.close()`` at the end are all that it takes; `watch.why` tells what was seen, and so does `tunewell why` of
+    the folder that is written.
+    """
+    from tunewell.integrations.watcher import Watcher
+
+    return Watcher(
+        model,
+        optimizer,
+        scheduler=scheduler,
+        total_steps=total_steps,
+        num_classes=num_classes,
+        class_names=class_names,
+        name=name,
+        folder=folder,
+        monitors=monitors,
+        probe_steps=probe_steps,
+    )

@@ -36,5 +36,5 @@ class UpdateProbe:
 
 
 def _sample(parameter: nn.Parameter) -> Tensor:
-    flat = parameter.detach().view(-1)
+    flat = parameter.detach().reshape(-1)
     return flat[:: max(1, flat.numel() // SAMPLE)]

@@ -1,0 +1,84 @@
+"""The record of a watched run, in memory and, where asked, in a run's folder that `tunewell why` reads."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+
+from tunewell.monitors import Watch
+from tunewell.problems import RunError
+from tunewell.records import Finding, Note, Record
+from tunewell.runs import folder as folders
+from tunewell.runs.disk import in_words
+from tunewell.runs.folder import RunFolder
+from tunewell.runs.log import LogWriter
+
+_LOGGER = logging.getLogger("tunewell")
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
+
+
+class Journal:
+    """Where every record goes: into the list `records`, to the monitors, to the log on disk.
+
+    Findings are told to the logger ``tunewell`` too, so that a plain script shows them. A disk that refuses ends no
+    training: the records stay in memory, and a `Note` says so.
+    """
+
+    def __init__(self, watch: Watch, root: Path | None, name: str) -> None:
+        self.watch = watch
+        self.records: list[Record] = []
+        self.folder: Path | None = None
+        self._log: LogWriter | None = None
+        self._held = ExitStack()
+        self.name = name
+        if root is not None:
+            path = folders.next_free(root, name)
+            run = RunFolder(path)
+            with in_words("make the run's folder", path):
+                path.mkdir(parents=True, exist_ok=True)
+            self._held.enter_context(run.hold())
+            self._log = LogWriter(run.log)
+            self.folder, self.name = path, path.name
+
+    def write(self, record: Record) -> list[Finding]:
+        """Add `record`; return the findings that it gave rise to, which are added behind it."""
+        self._append(record)
+        findings = [
+            msgspec.structs.replace(finding, time=time.time()) for finding in self.watch.observe(record)
+        ]
+        for finding in findings:
+            self._append(finding)
+            advice = f" {finding.advice[0]}." if finding.advice else ""
+            _LOGGER.log(_LEVELS[finding.severity], "step %d: %s%s", finding.step, finding.summary, advice)
+        return findings
+
+    def close(self) -> None:
+        """Write what is left to the disk and let the folder go."""
+        log, self._log = self._log, None
+        with self._held:
+            if log is not None:
+                try:
+                    log.close()
+                except RunError as error:
+                    _LOGGER.warning("%s", error)
+
+    def _append(self, record: Record) -> None:
+        self.records.append(record)
+        if self._log is None:
+            return
+        try:
+            self._log.append(record)
+        except RunError as error:
+            self._log = None
+            text = f"the log is kept in memory only from here on: {error.problems[0].message}"
+            self.records.append(Note(time=time.time(), step=record_step(record), text=text, topic="disk"))
+            _LOGGER.warning("%s", text)
+
+
+def record_step(record: Record) -> int:
+    """Return the step of `record`; the beginning has none."""
+    return getattr(record, "step", 0)

@@ -1,0 +1,69 @@
+"""A look inside at a sampled update: the fields of `Inspected`, as numbers that are still on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from tunewell.integrations.forward import Forwards
+from tunewell.integrations.update import Update
+from tunewell.probes.activations import silent_and_saturated
+from tunewell.probes.layers import Layers
+from tunewell.probes.optimizer import epsilon_share, not_optimized, zero_shares
+
+
+def before_backward(update: Update, loss: Tensor, names: Mapping[Tensor, str]) -> None:
+    """Note what only the graph shows; `names` gives the layer of each parameter."""
+    silent, saturated = silent_and_saturated(loss, names)
+    update.told["silent_units"] = dict.fromkeys(silent, 0.0)
+    update.told["saturated_units"] = dict.fromkeys(saturated, 0.0)
+    update.shown |= {f"silent_units/{name}": share for name, share in silent.items()}
+    update.shown |= {f"saturated_units/{name}": share for name, share in saturated.items()}
+
+
+def before_update(
+    update: Update,
+    optimizer: Optimizer,
+    parameters: Mapping[str, nn.Parameter],
+    layers: Layers,
+    forwards: Forwards,
+    modules: Mapping[str, nn.Module],
+) -> None:
+    """Note what gradients, optimizer and modes show just before the update."""
+    shares = zero_shares(parameters, layers.of, layers.embeddings)
+    update.told["zero_gradients"] = dict.fromkeys(shares, 0.0)
+    update.shown |= {f"zero_gradients/{layer}": share for layer, share in shares.items()}
+    update.told["not_optimized"] = not_optimized(parameters, optimizer)
+    training = {layers.of[name] for name, parameter in parameters.items() if parameter.requires_grad}
+    update.told["frozen"] = [layer for layer in layers.order if layer not in training]
+    update.told["output_layer"] = layers.output
+    if layers.output in modules:
+        output = modules[layers.output].parameters()
+        update.told["output_frozen"] = not any(parameter.requires_grad for parameter in output)
+    shared = epsilon_share(optimizer)
+    if shared is not None:
+        update.told["epsilon"], update.shown["epsilon_share"] = shared
+    if update.stale is not None:
+        update.shown["stale_gradient"] = update.stale
+    forward = forwards.first
+    if forward is not None:
+        update.told["switching"] = len(forwards.modes.switching)
+        update.told["in_evaluation"] = forward.in_evaluation
+        update.shown |= forward.scales
+
+
+def of_losses(update: Update) -> None:
+    """Note what the backward passes differentiated, beside the mean loss that they should have."""
+    update.told["backward_passes"] = len(update.passes)
+    seen = [one.seen for one in update.passes]
+    known = [one for one in seen if one is not None]
+    if known:
+        update.told["outputs_are_probabilities"] = any(one.of_probabilities for one in known)
+    if update.scaled or len(known) < len(seen) or not known or not all(one.is_all for one in known):
+        return
+    weighted = [one.loss * one.weight for one in update.passes if one.weight is not None]
+    update.shown["objective"] = sum(weighted[1:], start=weighted[0])
+    loss_sum = sum((one.loss_sum for one in known[1:]), start=known[0].loss_sum)
+    update.shown["mean_loss"] = loss_sum / sum((one.count for one in known[1:]), start=known[0].count)

@@ -1,0 +1,304 @@
+"""`tunewell.watch`: the monitors of Tunewell over a loop in plain PyTorch."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.optim import LBFGS, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from tunewell import monitors as all_monitors
+from tunewell.integrations import evaluation
+from tunewell.integrations.journal import Journal
+from tunewell.integrations.measure import to_records
+from tunewell.integrations.schedule import Ticks
+from tunewell.integrations.update import Update
+from tunewell.integrations.updates import Updates
+from tunewell.monitors import Verdict, Watch
+from tunewell.problems import Problem, RunError
+from tunewell.records import Ended, Eval, Finding, Note, Record, Started
+from tunewell.runs import story
+from tunewell.runs.environment import environment
+from tunewell.training.device import Compute, torch_facts
+
+SYNC_UPDATES = 10
+"""Updates measured on a GPU between two transfers to the processor; on the processor nothing waits."""
+
+Status = Literal["completed", "stopped", "interrupted", "failed"]
+Rows = Sequence[int] | Tensor
+
+
+class Watcher:
+    """Watches the training of one model by one optimizer; `tunewell.watch` makes it.
+
+    One `Step` is recorded for each update of the optimizer, and an `Inspected` behind those that were looked into.
+    Nothing changes a number of the training under the policy ``observe``.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        *,
+        scheduler: LRScheduler | None = None,
+        total_steps: int | None = None,
+        num_classes: int | None = None,
+        class_names: Sequence[str] | None = None,
+        name: str | None = None,
+        folder: str | Path | None = "runs",
+        monitors: Mapping[str, Literal[False] | dict[str, Any]] | None = None,
+        probe_steps: int = 20,
+    ) -> None:
+        _refuse_unusable(model, optimizer)
+        self._model, self._optimizer = model, optimizer
+        self._total_steps, self._num_classes = total_steps, num_classes
+        self._class_names = list(class_names or [])
+        self._journal = Journal(
+            Watch(all_monitors.build(monitors or {})), None if folder is None else Path(folder), _stem(name)
+        )
+        self._updates = Updates(
+            model, optimizer, Ticks(optimizer, scheduler), probe_steps, _Unchanged(), self._done
+        )
+        self._waiting: list[Update] = []
+        self._flushed = self._began = time.perf_counter()
+        self._started: Started | None = None
+        self._mean_loss = _Mean()
+        self._closed = False
+        atexit.register(self._close_at_exit)
+
+    # What a loop calls.
+
+    def loss(
+        self,
+        loss: Tensor,
+        *,
+        rows: Rows | None = None,
+        row_losses: Tensor | None = None,
+        targets: Tensor | None = None,
+        outputs: Tensor | None = None,
+    ) -> Tensor:
+        """Note the loss of one micro-batch before its backward pass, and return what to differentiate.
+
+        `loss` is one number, the mean over the batch. `rows` are the ids of its rows, `row_losses` (rows,) their
+        losses, `targets` (rows,) their classes and `outputs` (rows, classes) the logits: what is not given is read from the
+        graph of the loss, where it is a cross-entropy, a squared error or a binary cross-entropy. Raises `RunError`
+        for what is no loss, or for one that went backward already.
+        """
+        if not self._closed:
+            ids = None if rows is None else [int(row) for row in rows]
+            self._updates.take(loss, ids, row_losses, targets)
+        return loss
+
+    def evaluated(
+        self,
+        loss: float | Tensor,
+        metrics: Mapping[str, float] | None = None,
+        *,
+        split: str = "validation",
+        targets: Rows | None = None,
+        predictions: Rows | None = None,
+        train_loss: float | None = None,
+    ) -> None:
+        """Note an evaluation: its mean loss, metrics by name, and the classes of its rows as they are and as told."""
+        if self._closed:
+            return
+        self._flush()
+        record = Eval(
+            time=time.time(),
+            step=self._updates.step,
+            epoch=0.0,
+            split=split,
+            loss=float(loss),
+            seconds=0.0,
+            train_loss=self._mean_loss.taken() if train_loss is None else train_loss,
+            in_training=self._updates.forwards.evaluated_in_training(),
+            **evaluation.scores(metrics or {}, targets, predictions, self._class_names),
+        )
+        self._record(record)
+        self._updates.forwards.forget()
+
+    def close(self, status: Status = "completed", reason: str = "") -> None:
+        """End the record and take every hook away; harmless when repeated."""
+        if self._closed:
+            return
+        self._flush()
+        self._updates.remove()
+        for monitor, verdict in self.verdicts().items():
+            if verdict.kind != "seen":
+                self._note(f"{monitor.replace('_', ' ')}: {verdict.text}", "verdict")
+        if self._updates.without_loss:
+            count = self._updates.without_loss
+            self._note(f"{count} updates could not be watched: `watch.loss(loss)` was not called", "watch")
+        self._record(
+            Ended(
+                time=time.time(),
+                step=self._updates.step,
+                status=status,
+                reason=reason or "the loop ended",
+                seconds=time.perf_counter() - self._began,
+            )
+        )
+        self._journal.close()
+        self._closed = True
+        atexit.unregister(self._close_at_exit)
+
+    # What can be read.
+
+    @property
+    def records(self) -> list[Record]:
+        """All records so far, in order."""
+        if not self._closed:
+            self._flush()
+        return self._journal.records
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What the monitors saw, in order."""
+        return [record for record in self.records if isinstance(record, Finding)]
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the log is written; None: nowhere."""
+        return self._journal.folder
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """Return by monitor what can be said of its fault up to now."""
+        if not self._closed:
+            self._flush()
+        return self._journal.watch.verdicts()
+
+    def why(self) -> str:
+        """Return in plain words what went wrong up to now, as `tunewell why` tells it."""
+        return story.as_text(story.why(self.records))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        elif isinstance(error, KeyboardInterrupt):
+            self.close("interrupted", "KeyboardInterrupt")
+        else:
+            self.close("failed", f"{type(error).__name__}: {error}")
+
+    # Behind an update.
+
+    def _done(self, update: Update) -> None:
+        self._waiting.append(update)
+        if update.passes[0].loss.is_cpu or len(self._waiting) >= SYNC_UPDATES:
+            self._flush()
+
+    def _flush(self) -> None:
+        updates, self._waiting = self._waiting, []
+        if not updates:
+            return
+        now = time.perf_counter()
+        if not updates[0].passes[0].loss.is_cpu:  # a step there only launches work: they share the time
+            for update in updates:
+                update.seconds = (now - self._flushed) / len(updates)
+        self._flushed = now
+        self._begin(updates[0])
+        for step, inspected in to_records(updates, self._class_names, 0.0):
+            self._mean_loss.add(step.loss, step.rows)
+            self._record(step)
+            if inspected is not None:
+                self._record(inspected)
+
+    def _begin(self, first: Update | None) -> None:
+        """Log the beginning, once the first update shows what nobody said: how many classes there are."""
+        if self._started is not None:
+            return
+        parameters = list(self._model.parameters())
+        self._started = Started(
+            time=time.time(),
+            run=self._journal.name,
+            recipe_hash="",
+            data_hash="",
+            fingerprint=environment(_compute(parameters)),
+            total_steps=self._total_steps or 0,
+            batches_per_epoch=0,
+            num_rows={},
+            trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
+            total_parameters=sum(p.numel() for p in parameters),
+            num_classes=self._num_classes or (0 if first is None else evaluation.classes_of(first)),
+        )
+        self._record(self._started)
+
+    def _record(self, record: Record) -> None:
+        if not isinstance(record, Started):
+            self._begin(None)
+        self._journal.write(record)
+
+    def _note(self, text: str, topic: str) -> None:
+        self._record(Note(time=time.time(), step=self._updates.step, text=text, topic=topic))
+
+    def _close_at_exit(self) -> None:
+        error = getattr(sys, "last_value", None)
+        if error is None:
+            self.close()
+        else:
+            self.close("failed", f"{type(error).__name__}: {error}")
+
+
+class _Unchanged:
+    """What `observe` does to an update."""
+
+    def before(self, update: Update) -> None:
+        """Leave it as it is."""
+
+    def after(self) -> None:
+        """There is nothing to take back."""
+
+
+class _Mean:
+    """The mean training loss since it was last asked for."""
+
+    def __init__(self) -> None:
+        self._sum, self._rows = 0.0, 0
+
+    def add(self, loss: float, rows: int) -> None:
+        """Count an update; one that is not finite tells nothing of the others."""
+        if loss - loss == 0:
+            self._sum += loss * max(1, rows)
+            self._rows += max(1, rows)
+
+    def taken(self) -> float | None:
+        """Return it and begin anew; None: no update was made."""
+        mean = self._sum / self._rows if self._rows else None
+        self._sum, self._rows = 0.0, 0
+        return mean
+
+
+def _refuse_unusable(model: object, optimizer: object) -> None:
+    if not isinstance(model, nn.Module):
+        raise RunError(Problem("run", f"a model is a torch.nn.Module, and this is {type(model).__name__}"))
+    if not isinstance(optimizer, Optimizer):
+        what = f"an optimizer is a torch.optim.Optimizer, and this is {type(optimizer).__name__}"
+        raise RunError(Problem("run", what))
+    if isinstance(optimizer, LBFGS):
+        what = "LBFGS computes its loss many times within one step, so its updates can't be told apart"
+        raise RunError(Problem("run", what, fix="watch a training by another optimizer, such as AdamW"))
+
+
+def _compute(parameters: Sequence[nn.Parameter]) -> dict[str, str]:
+    device = parameters[0].device if parameters else torch.device("cpu")
+    precision = str(parameters[0].dtype).removeprefix("torch.") if parameters else "fp32"
+    return torch_facts(Compute(device, precision))
+
+
+def _stem(name: str | None) -> str:
+    if name is not None:
+        return name
+    script = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] else ""
+    return script.lstrip("-_") or "watched"

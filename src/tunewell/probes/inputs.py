@@ -1,0 +1,41 @@
+"""Scale of what goes into a model, and whether its answers differ from row to row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_NUMBERS = 1 << 18
+"""Numbers looked at."""
+
+
+def first_tensor(values: Any) -> Tensor | None:
+    """Return the first tensor with rows among arguments, lists and dictionaries of them."""
+    if isinstance(values, Tensor):
+        return values if values.dim() > 0 else None
+    if isinstance(values, dict):
+        values = values.values()
+    elif not isinstance(values, list | tuple):
+        return None
+    return next((found for value in values if (found := first_tensor(value)) is not None), None)
+
+
+def mean_and_std(inputs: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Return mean and standard deviation of floating-point `inputs` (rows first) as 0-d tensors; None: of others."""
+    if not inputs.is_floating_point() or inputs.numel() < 2:
+        return None
+    rows = inputs.detach()[: max(1, _NUMBERS * len(inputs) // inputs.numel())].float()
+    std, mean = torch.std_mean(rows)
+    return mean, std
+
+
+def spread(logits: Tensor) -> Tensor | None:
+    """Return the standard deviation of `logits` (rows first, classes last) over rows, mean over classes, 0-d."""
+    if not logits.is_floating_point() or logits.dim() < 2 or len(logits) < 2:
+        return None
+    flat = logits.detach().flatten(0, -2)
+    most = max(2, _NUMBERS // flat.shape[1])
+    flat = flat[:: max(1, len(flat) // most)]
+    return flat.float().std(dim=0).mean() if len(flat) > 1 else None
