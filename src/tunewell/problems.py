@@ -11,7 +11,7 @@ from dataclasses import dataclass
 class Problem:
     """One thing wrong with an input.
 
-    `kind` is ``recipe``, ``data``, ``model``, ``run`` or ``disk``; `file` and `line` (from 1) say where, `field`
+    `kind` is ``recipe``, ``data``, ``model``, ``run``, ``log`` or ``disk``; `file` and `line` (from 1) say where, `field`
     names the key or column, `fix` how to mend it.
     """
 
@@ -55,6 +55,10 @@ class ModelError(InputError):
 
 class RunError(InputError):
     """The run folder can't be used as asked."""
+
+
+class LogError(InputError):
+    """A log that another tool wrote can't be read."""
 
 
 def nearest(word: str, known: Sequence[str]) -> str | None:
