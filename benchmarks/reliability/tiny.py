@@ -88,7 +88,7 @@ def tiny_tokenizer() -> Any:
 
 
 def tiny_recipe(folder: Path, tiny_model: Path, data: dict[str, Any] | None = None, **changes: Any) -> Recipe:
-    """Return a recipe that trains `tiny_model` in the folder `folder`/run: fp32, one thread; changes win.
+    """Return a recipe that trains `tiny_model` in the folder `folder`/run: fp32, one thread, no self-tests; changes win.
 
     Keys of the section `data` are given as a dict; without `train` in it 160 reviews are written into `folder`.
     """
@@ -104,5 +104,6 @@ def tiny_recipe(folder: Path, tiny_model: Path, data: dict[str, Any] | None = No
         "device": "cpu",
         "precision": "fp32",
         "num_threads": 1,
+        "self_tests": False,  # they take longer than such a training
     }
     return Recipe.model_validate({**asked, **changes, "data": section})

@@ -23,6 +23,7 @@ from tunewell.training import changes
 from tunewell.training.device import torch_facts
 from tunewell.training.interruption import Interruption
 from tunewell.training.memory import is_out_of_memory
+from tunewell.training.rehearsal import rehearse
 from tunewell.training.session import Session
 from tunewell.training.setup import Prepared, parameter_counts
 from tunewell.training.state import TrainState
@@ -77,6 +78,9 @@ def started(session: Session) -> Iterator[Record]:
         yield from session.note(text, "ledger")
     for text in prepared.ledger.notes:
         yield from session.note(text, "data")
+    if prepared.recipe.self_tests and session.state.progress.step == 0:
+        for answer in rehearse(prepared, session.state, session.poll):
+            yield from session.record(answer)
 
 
 def guarded(session: Session, opening: Iterator[Record]) -> Iterator[Record]:
