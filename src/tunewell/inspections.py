@@ -36,6 +36,9 @@ class Inspected(Fact, tag="inspected", frozen=True, kw_only=True):
     """Root mean square of the output layer's weights times √(inputs of one output); that of new layers is 0.3 to 1.5."""
     num_outputs: int | None = None
     """Classes that the loss chooses from, as wide as the logits: for a language model its vocabulary."""
+    guessing_loss: float | None = None
+    """What a model that knows nothing would lose: log(classes) of a cross-entropy, log 2 of a binary one, the mean of
+    the batch's squared targets under a squared error, since a fresh model answers about 0."""
     frozen: list[str] | None = None
     """Layers of which no parameter requires a gradient."""
     epsilon: float | None = None

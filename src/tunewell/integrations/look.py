@@ -11,7 +11,13 @@ from tunewell.integrations.forward import Forwards
 from tunewell.integrations.update import Update
 from tunewell.probes.activations import silent_and_saturated
 from tunewell.probes.layers import Layers
-from tunewell.probes.optimizer import epsilon_share, not_optimized, zero_shares
+from tunewell.probes.optimizer import (
+    epsilon_share,
+    not_optimized,
+    output_gain,
+    smallest_numbers,
+    zero_shares,
+)
 
 
 def before_backward(update: Update, loss: Tensor, names: Mapping[Tensor, str]) -> None:
@@ -35,13 +41,19 @@ def before_update(
     shares = zero_shares(parameters, layers.of, layers.embeddings)
     update.told["zero_gradients"] = dict.fromkeys(shares, 0.0)
     update.shown |= {f"zero_gradients/{layer}": share for layer, share in shares.items()}
+    smallest = smallest_numbers(parameters, layers.of, layers.embeddings)
+    update.told["smallest_gradients"] = dict.fromkeys(smallest, 0.0)
+    update.shown |= {f"smallest_gradients/{layer}": number for layer, number in smallest.items()}
     update.told["not_optimized"] = not_optimized(parameters, optimizer)
     training = {layers.of[name] for name, parameter in parameters.items() if parameter.requires_grad}
     update.told["frozen"] = [layer for layer in layers.order if layer not in training]
     update.told["output_layer"] = layers.output
     if layers.output in modules:
-        output = modules[layers.output].parameters()
-        update.told["output_frozen"] = not any(parameter.requires_grad for parameter in output)
+        output = modules[layers.output]
+        update.told["output_frozen"] = not any(parameter.requires_grad for parameter in output.parameters())
+        gain = output_gain(output)
+        if gain is not None:
+            update.shown["output_gain"] = gain
     shared = epsilon_share(optimizer)
     if shared is not None:
         update.told["epsilon"], update.shown["epsilon_share"] = shared
@@ -61,9 +73,16 @@ def of_losses(update: Update) -> None:
     known = [one for one in seen if one is not None]
     if known:
         update.told["outputs_are_probabilities"] = any(one.of_probabilities for one in known)
-    if update.scaled or len(known) < len(seen) or not known or not all(one.is_all for one in known):
+    if not known or len(known) < len(seen):
+        return
+    loss_sum = sum((one.loss_sum for one in known[1:]), start=known[0].loss_sum)
+    update.shown["mean_loss"] = loss_sum / sum((one.count for one in known[1:]), start=known[0].count)
+    if known[0].log_probabilities is not None:
+        update.told["num_outputs"] = known[0].log_probabilities.shape[-1]
+    guessing = [one.guessing for one in known if one.guessing is not None]
+    if len(guessing) == len(known):
+        update.shown["guessing_loss"] = sum(guessing[1:], start=guessing[0]) / len(guessing)
+    if update.scaled or not all(one.is_all for one in known):
         return
     weighted = [one.loss * one.weight for one in update.passes if one.weight is not None]
     update.shown["objective"] = sum(weighted[1:], start=weighted[0])
-    loss_sum = sum((one.loss_sum for one in known[1:]), start=known[0].loss_sum)
-    update.shown["mean_loss"] = loss_sum / sum((one.count for one in known[1:]), start=known[0].count)

@@ -6,6 +6,7 @@ costs nothing and asks nothing of the user's code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,8 @@ class LossSeen:
     """(targets, classes) of a cross-entropy."""
     of_probabilities: bool = False
     """The loss took what were probabilities already for logits."""
+    guessing: Tensor | None = None
+    """0-d: mean loss of a model that knows nothing."""
 
 
 def loss_seen(loss: Tensor) -> LossSeen | None:
@@ -172,12 +175,14 @@ def _cross_entropy(node: Node, is_all: bool) -> LossSeen:
         targets=targets.detach(),
         log_probabilities=rows,
         of_probabilities=source is not None and source.name() in _PROBABILITIES,
+        guessing=torch.tensor(math.log(max(1, rows.shape[-1])), device=losses.device),
     )
 
 
 def _squared_error(node: Node, is_all: bool) -> LossSeen:
-    losses = (node._saved_self.detach() - node._saved_target.detach()).float().square()
-    return _of_all_targets(node, losses, is_all)
+    targets = node._saved_target.detach().float()
+    losses = (node._saved_self.detach() - targets).float().square()
+    return _of_all_targets(node, losses, is_all, guessing=targets.square().mean())
 
 
 def _binary(node: Node, is_all: bool) -> LossSeen:
@@ -186,10 +191,20 @@ def _binary(node: Node, is_all: bool) -> LossSeen:
         node._saved_self.detach(), node._saved_target, weight, reduction="none", pos_weight=positive
     ).float()
     before = _before(node)
-    return _of_all_targets(node, losses, is_all, before is not None and before.name() in _PROBABILITIES)
+    return _of_all_targets(
+        node,
+        losses,
+        is_all,
+        before is not None and before.name() in _PROBABILITIES,
+        guessing=torch.tensor(math.log(2), device=losses.device)
+        if weight is None and positive is None
+        else None,
+    )
 
 
-def _of_all_targets(node: Node, losses: Tensor, is_all: bool, of_probabilities: bool = False) -> LossSeen:
+def _of_all_targets(
+    node: Node, losses: Tensor, is_all: bool, of_probabilities: bool = False, guessing: Tensor | None = None
+) -> LossSeen:
     return LossSeen(
         loss_sum=losses.sum(),
         count=torch.tensor(float(losses.numel()), device=losses.device),
@@ -198,6 +213,7 @@ def _of_all_targets(node: Node, losses: Tensor, is_all: bool, of_probabilities: 
         counts=torch.ones_like(losses, dtype=torch.bool),
         targets=node._saved_target.detach(),
         of_probabilities=of_probabilities,
+        guessing=guessing,
     )
 
 

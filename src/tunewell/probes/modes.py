@@ -13,6 +13,7 @@ class Modes:
     def __init__(self, model: nn.Module) -> None:
         modules = dict(model.named_modules())
         self.switching = {name: module for name, module in modules.items() if _switches(module)}
+        self._parents = {name: modules[name.rpartition(".")[0]] for name in self.switching}
         self._around = {name: _around(name, modules) for name in self.switching}
 
     def in_training(self) -> list[str]:
@@ -20,11 +21,16 @@ class Modes:
         return [name for name, module in self.switching.items() if module.training]
 
     def in_evaluation(self) -> list[str]:
-        """Return the names of those in evaluation mode now, though the module around them trains."""
+        """Return the names of those in evaluation mode now, though the module around them trains.
+
+        Normalisation that was set to it by itself, as is usual with small batches, is left out.
+        """
         return [
             name
             for name, module in self.switching.items()
-            if not module.training and any(p.requires_grad for p in self._around[name].parameters())
+            if not module.training
+            and any(p.requires_grad for p in self._around[name].parameters())
+            and not (isinstance(module, _BatchNorm) and self._parents[name].training)
         ]
 
 

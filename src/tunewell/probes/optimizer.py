@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -10,6 +11,8 @@ from torch.optim import Optimizer
 
 _SAMPLE = 1_024
 """Numbers looked at in each parameter."""
+_FEWEST = 256
+"""Numbers of which the smallest says whether there is a hole around zero."""
 
 
 def not_optimized(parameters: Mapping[str, nn.Parameter], optimizer: Optimizer) -> list[str]:
@@ -61,6 +64,44 @@ def zero_shares(
         zeros.setdefault(layer, []).append((sample == 0).sum() * scale)
         sizes[layer] = sizes.get(layer, 0) + parameter.grad.numel()
     return {layer: torch.stack(counts).sum() / sizes[layer] for layer, counts in zeros.items()}
+
+
+def smallest_numbers(
+    parameters: Mapping[str, nn.Parameter], layers: Mapping[str, str], left_out: frozenset[str]
+) -> dict[str, Tensor]:
+    """Return by layer the smallest number of a sample of its gradient that is not 0, beside their root mean square, 0-d.
+
+    Of a layer's matrices the one that comes nearest to zero; those with fewer than 256 such numbers give NaN.
+    """
+    smallest: dict[str, list[Tensor]] = {}
+    for name, parameter in parameters.items():
+        layer, gradient = layers[name], parameter.grad
+        if gradient is None or gradient.is_sparse or layer in left_out or gradient.dim() < 2:
+            continue
+        sample = _sample(gradient).abs().float()
+        moving = sample > 0
+        count = moving.sum()
+        usual = (sample.square().sum() / count).sqrt()
+        ratio = torch.where(moving, sample, math.inf).min() / usual
+        smallest.setdefault(layer, []).append(torch.where(count >= _FEWEST, ratio, math.nan))
+    return {layer: _fmin(ratios) for layer, ratios in smallest.items()}
+
+
+def output_gain(layer: nn.Module) -> Tensor | None:
+    """Return the root mean square of the largest matrix in `layer` times √(inputs of one output), 0-d; None: no matrix."""
+    matrices = [parameter.detach() for parameter in layer.parameters() if parameter.dim() >= 2]
+    if not matrices:
+        return None
+    largest = max(matrices, key=Tensor.numel)
+    norm: Tensor = torch.linalg.vector_norm(largest.float())
+    return norm / math.sqrt(largest.shape[0])
+
+
+def _fmin(numbers: list[Tensor]) -> Tensor:
+    least = numbers[0]
+    for number in numbers[1:]:
+        least = torch.fmin(least, number)
+    return least
 
 
 def _sample(tensor: Tensor) -> Tensor:
