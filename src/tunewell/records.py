@@ -29,6 +29,8 @@ class Started(Fact, tag="started", frozen=True, kw_only=True):
     data_hash: str
     fingerprint: dict[str, str]
     total_steps: int
+    warmup_steps: int | None = None
+    """Updates over which the rate should rise at the beginning; None: not known."""
     batches_per_epoch: int
     num_rows: dict[str, int]
     """Rows of each split after cleaning, e.g. ``{"train": 7000, "validation": 500}``."""
