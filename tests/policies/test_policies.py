@@ -165,21 +165,20 @@ def test_repeats_that_rows_do_not_explain_need_a_rollback() -> None:
 
 def test_judge_keeps_its_budget_through_a_resume() -> None:
     recipe = Recipe.model_validate({"data": {"train": "a.csv"}})
-    trouble = [finding("divergence", evidence={"onset": 280})]
-    judge = Judge(recipe)
+    trouble = finding("divergence", evidence={"onset": 280})
+    judge = Judge.from_recipe(recipe)
     for _ in range(3):
-        judge.decide(trouble, facts())
-    resumed = Judge(recipe)
-    resumed.unpack(json.loads(json.dumps(judge.pack())))
-    (proposal,) = resumed.decide(trouble, facts())
+        judge.follow(trouble, [trouble], facts)
+    resumed = Judge.from_recipe(recipe)
+    resumed.unpack(json.loads(json.dumps(judge.pack(), allow_nan=False)))
+    (proposal,) = resumed.follow(trouble, [trouble], facts)
     assert isinstance(proposal, Proposal)
     assert proposal.action == Stop(success=False)
 
 
 def test_an_unknown_policy_is_refused_with_the_nearest() -> None:
-    recipe = Recipe.model_validate({"data": {"train": "a.csv"}, "policy": "cautius"})
     with pytest.raises(RecipeError, match="did you mean `cautious`"):
-        Judge(recipe)
+        Judge("cautius")
 
 
 def test_trouble_from_the_very_first_update_goes_back_to_the_start() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,7 @@ from hypothesis.stateful import (
 )
 
 from tunewell.actions import Rollback
-from tunewell.policies import Facts
-from tunewell.policies._protocol import Proposal
+from tunewell.policies import Decision, Facts, Proposal
 from tunewell.records import Committed, Ended, Finding, Note, Record, Rewound, Step
 from tunewell.runs import checkpoints
 from tunewell.runs import log as logs
@@ -92,18 +91,20 @@ class Run(RuleBasedStateMachine):
     def roll_back(self) -> None:
         """Let the policy ask for a rollback at the next record, as a monitor's finding may make it."""
         session = self.sessions[-1]
-        observe, decide = session.watch.observe, session.judge.decide
+        observe, follow = session.watch.observe, session.judge.follow
 
         def find(record: Record) -> list[Finding]:
             session.watch.observe = observe  # type: ignore[method-assign]
             return [*observe(record), FINDING]
 
-        def propose(findings: list[Finding], facts: Facts) -> list[Proposal]:
-            session.judge.decide = decide  # type: ignore[method-assign]
+        def propose(
+            record: Record, findings: Sequence[Finding], facts: Callable[[], Facts]
+        ) -> list[Decision]:
+            session.judge.follow = follow  # type: ignore[method-assign]
             before = session.state.progress.step
-            return [*decide(findings, facts), Proposal(Rollback(before), "planted", FINDING.code, "test")]
+            return [*follow(record, findings, facts), Proposal(Rollback(before), "planted", "", "test")]
 
-        session.watch.observe, session.judge.decide = find, propose  # type: ignore[method-assign]
+        session.watch.observe, session.judge.follow = find, propose  # type: ignore[method-assign]
         self._go_on(lambda record: isinstance(record, Step), 1)
         self.was_rolled_back |= any(
             isinstance(record, Rewound) and record.reason == "rollback" for record in self._log()

@@ -53,7 +53,7 @@ def act(
 ) -> tuple[Outcome, Wishes]:
     state, work = running
     wishes = Wishes()
-    return apply(action, state, work.plan, store or Store(), wishes, "because"), wishes  # type: ignore[arg-type]
+    return apply(action, state, work, store or Store(), wishes, "because"), wishes  # type: ignore[arg-type]
 
 
 def test_the_rate_is_scaled_and_set_in_the_optimizer(running: tuple[TrainState, Work]) -> None:

@@ -1,31 +1,385 @@
-"""A run's policy with its state."""
+"""A run's judge: its policy, what the recipe says of single faults, what people answered, and what came of it all."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
+from tunewell.actions import Action, Rollback
+from tunewell.inspections import Inspected
 from tunewell.plugins import load
+from tunewell.policies import _curves, _effects
+from tunewell.policies._answers import Answer, answers
+from tunewell.policies._curves import Curves
+from tunewell.policies._effects import Course, Outcome
+from tunewell.policies._ladders import actions_of, next_remedy
 from tunewell.policies._protocol import Facts, Policy, Proposal
 from tunewell.recipe import Recipe
-from tunewell.records import Finding
+from tunewell.records import (
+    Acted,
+    Answered,
+    Effect,
+    Eval,
+    Finding,
+    Note,
+    Proposed,
+    Record,
+    Rewound,
+    Step,
+    spell_non_finite,
+)
+
+Decision = Proposal | Proposed | Effect | Note
+"""What follows from a record: an action to carry out and to log as `Acted`, or a record to log."""
+
+
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A proposal that waits for a person."""
+
+    id: int
+    finding: Finding
+    remedy: str
+    by: str
+    actions: list[Action]
+
+
+class _State(msgspec.Struct, kw_only=True):
+    """What a judge knows, as JSON values; it never rewinds with the run."""
+
+    policy: dict[str, Any]
+    curves: Curves = Curves()
+    courses: list[Course] = []
+    asked: list[_Asked] = []
+    failed: dict[str, list[str]] = {}
+    taken: int = 0
+    proposed: int = 0
+    said: list[str] = []
 
 
 class Judge:
-    """The policy that a recipe names, and what it has decided so far."""
+    """Turns records into decisions; the same one serves this project's loop and other people's.
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.policy: Policy = load("policies", recipe.policy)()
-        self._state = self.policy.init()
+    Each record goes through `follow` once it is logged, with the findings of it; the decisions are then carried out
+    in their order, and what that logs (`Acted`, `Rewound`, `Effect` …) goes through `follow` in turn, each before the
+    next decision is carried out.
 
-    def decide(self, findings: list[Finding], facts: Facts) -> list[Proposal]:
-        """Return what to do about the findings of one record, in this order."""
-        self._state, proposals = self.policy.decide(self._state, findings, facts)
-        return proposals
+    Of a remedy's actions the effect is measured some updates later (`_effects`). What did not help is undone and not
+    done again for that kind of fault; the next remedy follows at once, until none is left.
+    """
+
+    def __init__(
+        self,
+        policy: str | Policy = "cautious",
+        *,
+        on: Mapping[str, str] | None = None,
+        budget: int | None = None,
+        dry_run: bool = False,
+        strict: bool = True,
+    ) -> None:
+        """`on` as in a recipe (raises `RecipeError`); `budget`: most actions of the policy, None: its own.
+
+        `dry_run` says that proposals are to be logged as ``dry_run`` and not carried out, those of the recipe's own keys
+        excepted (`is_for_show`). `strict`: kinds of fault in `on` that no monitor here tells are refused.
+        """
+        self.name = policy if isinstance(policy, str) else type(policy).__name__.lower()
+        self.policy: Policy = load("policies", policy)() if isinstance(policy, str) else policy
+        self.dry_run, self._budget = dry_run, budget
+        self._on = answers(on or {}, strict=strict)
+        self._state = _State(policy=self.policy.init())
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe) -> Judge:
+        """Return the judge that `recipe` asks for; raises `RecipeError` for an unknown policy, fault or remedy."""
+        has_own_monitors = any(":" in name for name in recipe.monitors)
+        return cls(
+            recipe.policy,
+            on=recipe.on,
+            budget=recipe.policy_budget,
+            dry_run=recipe.dry_run_actions,
+            strict=not has_own_monitors,
+        )
+
+    def is_for_show(self, proposal: Proposal) -> bool:
+        """Return whether `proposal` is to be logged and not carried out."""
+        return self.dry_run and proposal.by != "recipe"
+
+    def open_proposals(self) -> list[int]:
+        """Return the ids of the proposals that nobody has answered."""
+        return [one.id for one in self._state.asked]
+
+    def forget_questions(self) -> None:
+        """Wait no longer for answers."""
+        self._state.asked = []
+
+    def follow(
+        self, record: Record, findings: Sequence[Finding], facts: Callable[[], Facts]
+    ) -> list[Decision]:
+        """Return what follows from a logged record and its findings; `facts` is asked only where something does."""
+        decisions: list[Decision] = []
+        match record:
+            case Acted():
+                decisions += self._acted(record, facts)
+            case Rewound(reason="rollback"):
+                courses = self._state.courses
+                self._state.courses = [_effects.rewound(one, record.to_step) for one in courses]
+            case Answered():
+                decisions += self._answered(record)
+            case Step() | Inspected() | Eval():
+                decisions += self._measured(record, facts)
+        left = []
+        for finding in findings:
+            decisions += self._superseded(finding)
+            instead = self._refuted(finding, facts)
+            decisions += instead
+            if not any(isinstance(one, Proposal | Proposed) for one in instead):
+                left.append(finding)
+        if left:
+            decisions += self._decided(left, facts())
+        return decisions
 
     def pack(self) -> dict[str, Any]:
         """Return the state as JSON values; restored at a resume, never at a rollback."""
-        return dict(self._state)
+        packed: dict[str, Any] = spell_non_finite(msgspec.to_builtins(self._state))
+        return packed
 
-    def unpack(self, packed: dict[str, Any]) -> None:
+    def unpack(self, packed: Mapping[str, Any]) -> None:
         """Stand where `pack` stood."""
-        self._state = dict(packed)
+        self._state = msgspec.convert(packed, _State, strict=False)
+
+    # What is decided.
+
+    def _decided(self, findings: list[Finding], facts: Facts) -> list[Decision]:
+        """Return what to do about findings: what `on` says of their kinds, of the others what the policy says."""
+        facts = self._filled(facts)
+        proposals: list[Proposal] = []
+        left: list[Finding] = []
+        for finding in findings:
+            answer = self._on.get(finding.code)
+            if answer is not None and answer.remedy:
+                proposals += self._chosen(finding, answer, facts)
+            elif answer is None or answer.mode == "ask":
+                left.append(finding)
+        self._state.policy, more = self.policy.decide(self._state.policy, left, facts)
+        proposals += more
+        for finding in left:
+            if finding.code in self._on and not any(one.finding_code == finding.code for one in more):
+                proposals += self._chosen(finding, self._on[finding.code], facts)
+        return self._disposed(proposals, findings, facts)
+
+    def _chosen(self, finding: Finding, answer: Answer, facts: Facts) -> list[Proposal]:
+        """Return the remedy that `on` names, or the next of the ladder where it only says ``ask``."""
+        if finding.code in facts.in_treatment or answer.remedy in facts.failed.get(finding.code, ()):
+            return []
+        if answer.remedy:
+            found = answer.remedy, actions_of(answer.remedy, finding, facts)
+        else:
+            found = next_remedy(finding, facts) or ("", ())
+        return [Proposal(action, finding.summary, finding.code, self.name, found[0]) for action in found[1]]
+
+    def _disposed(self, proposals: list[Proposal], findings: list[Finding], facts: Facts) -> list[Decision]:
+        """Return `proposals` within the budget, begin to follow them, and turn those to be asked into questions."""
+        decisions: list[Decision] = []
+        for group in _grouped(proposals):
+            first = group[0]
+            finding = next((one for one in findings if one.code == first.finding_code), None)
+            if first.by == "recipe" or finding is None:
+                decisions += group
+            elif self._budget is not None and self._state.taken + len(group) > self._budget:
+                decisions += self._say(facts.step, "budget", _spent(self._budget))
+            elif (answer := self._on.get(first.finding_code)) is not None and answer.mode == "ask":
+                decisions.append(self._ask(group, finding, facts))
+            else:
+                decisions += group
+                self._begin(finding, first, len(group))
+        return decisions
+
+    def _begin(self, finding: Finding, first: Proposal, awaited: int) -> None:
+        self._state.taken += awaited
+        course = Course(finding=finding, remedy=first.remedy, by=first.by, awaited=awaited)
+        others = [one for one in self._state.courses if one.code != course.code]
+        self._state.courses = [*others, course]
+
+    def _filled(self, facts: Facts) -> Facts:
+        state = self._state
+        treated = {one.code for one in state.courses if one.remedy} | {
+            one.finding.code for one in state.asked
+        }
+        return msgspec.structs.replace(
+            facts,
+            **_curves.facts_of(state.curves),
+            failed={code: tuple(names) for code, names in state.failed.items()},
+            in_treatment=frozenset(treated),
+        )
+
+    def _say(self, step: int, topic: str, text: str) -> list[Decision]:
+        if topic in self._state.said:
+            return []
+        self._state.said = [*self._state.said, topic]
+        return [Note(step=step, text=text, topic="policy")]
+
+    # What people say.
+
+    def _ask(self, group: list[Proposal], finding: Finding, facts: Facts) -> Proposed:
+        state, (first, *others) = self._state, group
+        state.proposed += 1
+        actions = [one.action for one in group]
+        asked = _Asked(id=state.proposed, finding=finding, remedy=first.remedy, by=first.by, actions=actions)
+        state.asked = [*state.asked, asked]
+        return Proposed(
+            step=facts.step,
+            id=asked.id,
+            action=first.action,
+            also=[one.action for one in others],
+            by=first.by,
+            reason=first.reason,
+            code=finding.code,
+            remedy=first.remedy,
+        )
+
+    def _answered(self, record: Answered) -> list[Decision]:
+        asked = next((one for one in self._state.asked if one.id == record.id), None)
+        if asked is None:
+            return []
+        self._state.asked = [one for one in self._state.asked if one.id != record.id]
+        finding = asked.finding
+        if not record.approved:
+            self._fail(finding.code, asked.remedy)
+            return []
+        proposals = [
+            Proposal(action, finding.summary, finding.code, record.by, asked.remedy)
+            for action in asked.actions
+        ]
+        self._begin(finding, proposals[0], len(proposals))
+        return list(proposals)
+
+    # What was done, and what came of it.
+
+    def _acted(self, record: Acted, facts: Callable[[], Facts]) -> list[Decision]:
+        state = self._state
+        place = next(
+            (i for i, one in enumerate(state.courses) if one.awaited and one.code == record.code), None
+        )
+        if place is None or not record.code:
+            return []
+        course = state.courses[place]
+        course = msgspec.structs.replace(course, awaited=course.awaited - 1)
+        if record.outcome == "applied":
+            undo = [record.undo] if record.undo is not None else []
+            course = msgspec.structs.replace(
+                course,
+                applied=[*course.applied, record.action],
+                undo=[*undo, *course.undo],
+                not_undone=course.not_undone or not undo,
+            )
+            if len(course.applied) == 1:
+                course = _effects.began(course, state.curves, record.step)
+        courses = [*state.courses[:place], course, *state.courses[place + 1 :]]
+        if course.awaited or course.applied:
+            state.courses = courses
+            return []
+        state.courses = [one for one in courses if one is not course]
+        self._fail(course.code, course.remedy)
+        if record.outcome == "dry_run" or not course.remedy:
+            return []
+        return self._decided([course.finding], facts())
+
+    def _measured(self, record: Step | Inspected | Eval, facts: Callable[[], Facts]) -> list[Decision]:
+        state = self._state
+        state.curves = _curves.follow(state.curves, record)
+        if not state.courses:
+            return []
+        metric = state.curves.metric or "loss"
+        courses = [_effects.follow(one, record, metric) if one.is_measured else one for one in state.courses]
+        ended = [(one, found) for one in courses if one.is_measured and (found := _effects.outcome(one))]
+        state.courses = [one for one in courses if all(one is not other for other, _ in ended)]
+        return [one for course, found in ended for one in self._concluded(course, found, record.step, facts)]
+
+    def _concluded(
+        self, course: Course, found: Outcome, step: int, facts: Callable[[], Facts]
+    ) -> list[Decision]:
+        """Return the effect, what takes back what did not help, and the next remedy."""
+        undo: list[Action] = []
+        follows: list[Decision] = []
+        if found.helped is False and course.remedy:
+            self._fail(course.code, course.remedy)
+            known = facts()
+            follows = self._decided([course.finding], known)
+            goes_back = any(isinstance(one, Proposal) and isinstance(one.action, Rollback) for one in follows)
+            undo = list(course.undo)
+            if found.worse and not goes_back and any(at <= course.position for at in known.healthy_commits):
+                undo.append(Rollback(before=course.position + 1))
+        effect = Effect(
+            step=step,
+            acted_step=course.acted_step,
+            action=course.applied[0],
+            code=course.code,
+            helped=found.helped,
+            measure=found.measure,
+            before=found.before,
+            after=found.after,
+            text=f"{found.text}: {_told(found.helped, course, undo, follows)}.",
+            remedy=course.remedy,
+        )
+        reason = f"{_words(course.remedy)} did not help"
+        return [effect, *(Proposal(action, reason, "", course.by) for action in undo), *follows]
+
+    def _superseded(self, finding: Finding) -> list[Decision]:
+        """Return what takes back remedies for symptoms whose cause `finding` names: that is mended in their place."""
+        courses = self._state.courses
+        ended = [one for one in courses if _is_remedy(one) and _effects.is_caused_by(one, finding)]
+        self._state.courses = [one for one in courses if all(one is not other for other in ended)]
+        reason = f"its cause was found: {_words(finding.code)}"
+        return [Proposal(action, reason, "", course.by) for course in ended for action in course.undo]
+
+    def _refuted(self, finding: Finding, facts: Callable[[], Facts]) -> list[Decision]:
+        """Return what ends the remedies that `finding` shows to be of no use before their time is up."""
+        courses = self._state.courses
+        ended = [one for one in courses if _is_remedy(one) and _effects.is_refuted_by(one, finding)]
+        self._state.courses = [one for one in courses if all(one is not other for other in ended)]
+        decisions: list[Decision] = []
+        for course in ended:
+            found = _effects.refuted(course, finding)
+            decisions += self._concluded(course, found, finding.step, facts)
+        return decisions
+
+    def _fail(self, code: str, remedy: str) -> None:
+        if remedy and remedy not in self._state.failed.get(code, []):
+            failed = [*self._state.failed.get(code, []), remedy]
+            self._state.failed = {**self._state.failed, code: failed}
+
+
+def _grouped(proposals: Sequence[Proposal]) -> list[list[Proposal]]:
+    groups: dict[tuple[str, str, str], list[Proposal]] = {}
+    for one in proposals:
+        groups.setdefault((one.by, one.finding_code, one.remedy), []).append(one)
+    return list(groups.values())
+
+
+def _is_remedy(course: Course) -> bool:
+    """Whether `course` is a remedy that was applied, which is undone where it doesn't help."""
+    return bool(course.remedy) and course.is_measured
+
+
+def _told(helped: bool | None, course: Course, undo: list[Action], follows: list[Decision]) -> str:
+    if helped:
+        return "it helped"
+    if helped is None:
+        return "whether it helped can't be told"
+    said = "it did not help"
+    if undo:
+        said += " and is undone" + (", as far as it can be" if course.not_undone else "")
+    if any(isinstance(one, Proposal | Proposed) for one in follows):
+        return f"{said}; the next remedy is tried"
+    return f"{said}; there is nothing else to try" if course.remedy else said
+
+
+def _spent(budget: int) -> str:
+    return (
+        f"the policy's budget of {budget} actions is used up: from now on it only reports (`policy_budget`)"
+    )
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -35,6 +35,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     max_grad_norm: float | None = None
     rollback_gives_back: bool = True
     """After a rollback the updates that it undid are made again, so that the run keeps its whole budget."""
+    norms: tuple[tuple[int, float], ...] = ()
+    """Step and gradient norm of the last updates. A `Judge` fills it."""
+    layer_norms: tuple[tuple[int, dict[str, float]], ...] = ()
+    """Step and gradient norms by layer of the last updates at which they were measured. A `Judge` fills it."""
     failed: dict[str, tuple[str, ...]] = {}
     """By code the remedies that did not help, were refused or declined; none is proposed twice. A `Judge` fills it."""
     in_treatment: frozenset[str] = frozenset()

@@ -29,14 +29,32 @@ class GradientNorms:
         self.names = list(found)
         self.gradients = list(found.values())
         self.norms = torch._foreach_norm(self.gradients) if self.gradients else ()
+        self._present = self.norms
         self.total = torch.linalg.vector_norm(torch.stack(self.norms)) if self.norms else torch.zeros(())
 
     def clip(self, max_norm: float) -> None:
         """Scale all gradients so that the whole norm is at most `max_norm` (Pascanu et al. 2013)."""
-        scale = (max_norm / (self.total + 1e-6)).clamp(max=1.0)
+        total = self.total
+        if self._present is not self.norms:
+            total = torch.linalg.vector_norm(torch.stack(tuple(self._present)))
+        scale = (max_norm / (total + 1e-6)).clamp(max=1.0)
         if self.total.is_cpu and scale == 1.0:
             return  # nothing to scale, and on the CPU looking costs nothing
         torch._foreach_mul_(self.gradients, scale)
+
+    def clip_layers(self, bounds: Mapping[str, float], layers: Mapping[str, str]) -> None:
+        """Scale each layer's gradient so that its norm is at most its bound (AdaGC, Wang et al. 2025)."""
+        present = list(self._present)
+        for layer, bound in bounds.items():
+            places = [place for place, name in enumerate(self.names) if layers[name] == layer]
+            if not places:
+                continue
+            norm = torch.linalg.vector_norm(torch.stack([present[place] for place in places]))
+            scale = (bound / (norm + 1e-6)).clamp(max=1.0)
+            torch._foreach_mul_([self.gradients[place] for place in places], scale)
+            for place in places:
+                present[place] = present[place] * scale
+        self._present = tuple(present)
 
     def by_layer(self, layers: Mapping[str, str], order: Sequence[str]) -> dict[str, Tensor]:
         """Return each layer's norm; a layer without gradients is absent."""

@@ -1,36 +1,74 @@
-"""The one place that carries out actions on a run."""
+"""The one place that carries out actions on a run: all of an action or nothing, and read back where it counts."""
 
 from __future__ import annotations
 
+import copy
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from tunewell.actions import (
     Action,
+    BalanceClasses,
+    ClearGradients,
+    ClipLayers,
+    DivideGradients,
     EvaluateNow,
     ExcludeRows,
+    Freeze,
+    IncludeRows,
+    NextStage,
+    NormalizeInputs,
+    Optimize,
+    Reinitialize,
+    Rewarm,
     Rollback,
     SaveNow,
     ScaleLearningRate,
+    ScaleLoss,
+    SetEpsilon,
     SetLearningRate,
     SetMaxGradNorm,
     SetMicroBatchTokens,
+    SetMode,
+    ShuffleRows,
     Stop,
+    StretchSchedule,
+    TakeLogarithm,
+    Unfreeze,
 )
+from tunewell.problems import InputError
 from tunewell.records import Rewound
 from tunewell.runs.checkpoints import Commit
-from tunewell.training.plan import Plan
+from tunewell.training import adjust
+from tunewell.training.adjust import RefusedError
+from tunewell.training.loop import Work
 from tunewell.training.state import TrainState
+
+IMPOSSIBLE: dict[type[Action], str] = {
+    ClearGradients: "this loop clears gradients after each update",
+    DivideGradients: "this loop divides a loss once by the rows of the whole update",
+    Optimize: "this loop makes its optimizer of every parameter that trains",
+    SetMode: "this loop sets the mode itself, before each update and each evaluation",
+    TakeLogarithm: "this loop's losses take the model's logits",
+    NormalizeInputs: "this task's inputs are tokens, not numbers",
+    ScaleLoss: "gradients are fp32 here, and under fp16 a loss scale is found by itself",
+    ShuffleRows: "this loop draws rows in random order",
+}
+"""Actions for faults that this loop can't have, and why."""
+POSSIBLE = frozenset(action.__struct_config__.tag for action in Action.__args__ if action not in IMPOSSIBLE)
+"""Tags of the actions that this loop can carry out."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an action; `rewound` is the record that a rollback adds."""
+    """What became of an action; `rewound` is the record that a rollback adds, `undo` what would take it back."""
 
-    outcome: Literal["applied", "refused", "failed"]
+    outcome: Literal["applied", "refused", "failed", "dry_run"]
     detail: str
     rewound: Rewound | None = None
+    undo: Action | None = None
 
 
 @dataclass
@@ -54,33 +92,53 @@ class CommitStore(Protocol):
 
 
 def apply(
-    action: Action, state: TrainState, plan: Plan, store: CommitStore, wishes: Wishes, reason: str
+    action: Action, state: TrainState, work: Work, store: CommitStore, wishes: Wishes, reason: str
 ) -> Outcome:
-    """Carry out `action` and return what really changed."""
+    """Carry out `action` and return what really changed.
+
+    What is refused or fails leaves the run's adjustments as they were.
+    """
+    before = copy.deepcopy(state.adjustments)
+    try:
+        return _apply(action, state, work, store, wishes, reason)
+    except RefusedError as refusal:
+        state.adjustments = before
+        return Outcome("refused", str(refusal))
+    except InputError as error:
+        state.adjustments = before
+        return Outcome("failed", error.problems[0].message)
+
+
+def _apply(
+    action: Action, state: TrainState, work: Work, store: CommitStore, wishes: Wishes, reason: str
+) -> Outcome:
+    stage = work.plan.stage_at(state.progress.step)
     match action:
-        case ScaleLearningRate(factor=factor):
-            return _scale(state, plan, factor)
-        case SetLearningRate(value=value):
-            now = _rate(state, plan)
-            if now <= 0:
-                return Outcome("refused", "the schedule's rate is 0 now: no factor can make it another")
-            return _scale(state, plan, value / now)
-        case SetMaxGradNorm(value=value):
-            old, state.adjustments.max_grad_norm = state.adjustments.max_grad_norm, value
-            return Outcome("applied", f"max_grad_norm {old} → {value}")
-        case ExcludeRows(rows=rows):
-            excluded = state.adjustments.excluded_rows
-            excluded.extend(sorted(set(rows) - set(excluded)))
-            return Outcome("applied", f"{len(rows)} rows left out from now on, {len(excluded)} in all")
-        case SetMicroBatchTokens(value=value):
-            if value < 1:
-                return Outcome("refused", f"{value} tokens are no micro-batch")
-            state.adjustments.max_micro_batch_tokens = value
-            return Outcome(
-                "applied", f"at most {value:,} tokens at once from now on; updates stay what they are"
-            )
         case Rollback():
-            return _roll_back(action, state, plan, store)
+            return _roll_back(action, state, work, store)
+        case ScaleLearningRate(factor=factor):
+            return Outcome("applied", adjust.scale_rate(state, stage, factor), undo=_unscaled(factor))
+        case SetLearningRate(value=value):
+            factor = value / adjust.present_rate(state, stage)
+            return Outcome("applied", adjust.scale_rate(state, stage, factor), undo=_unscaled(factor))
+        case SetMaxGradNorm(value=value):
+            old, new = state.adjustments.max_grad_norm, value if math.isfinite(value) else None
+            if new is not None and new <= 0:
+                raise RefusedError(f"gradients can't be clipped at {value:g}")
+            state.adjustments.max_grad_norm = new
+            return Outcome(
+                "applied",
+                f"max_grad_norm {old} → {new}",
+                undo=SetMaxGradNorm(math.inf if old is None else old),
+            )
+        case ExcludeRows(rows=rows):
+            added, detail = adjust.exclude(state, work, rows)
+            return Outcome("applied", detail, undo=IncludeRows(added))
+        case IncludeRows(rows=rows):
+            back = sorted(set(rows) & set(state.adjustments.excluded_rows))
+            left = [row for row in state.adjustments.excluded_rows if row not in set(back)]
+            state.adjustments.excluded_rows = left
+            return Outcome("applied", f"{len(back)} rows are trained on again", undo=ExcludeRows(back))
         case EvaluateNow():
             wishes.evaluate = True
             return Outcome("applied", "evaluation after this step")
@@ -91,36 +149,67 @@ def apply(
             wishes.stop, wishes.stop_reason = action, reason
             return Outcome("applied", f"training ends after step {state.progress.step}")
         case _:
-            return Outcome("refused", "this loop can't do that")
+            return _adjust(action, state, work)
 
 
-def _rate(state: TrainState, plan: Plan) -> float:
-    """Return the largest rate of the coming update, as the schedule and the adjustments make it."""
-    stage = plan.stage_at(state.progress.step)
-    return stage.learning_rate * stage.rate_factor(state.progress.step) * state.adjustments.rate_factor
+def _adjust(action: Action, state: TrainState, work: Work) -> Outcome:
+    """Carry out what changes the optimizer, the schedule or which layers train."""
+    stage = work.plan.stage_at(state.progress.step)
+    adjustments = state.adjustments
+    match action:
+        case SetMicroBatchTokens(value=value):
+            if value < 1:
+                raise RefusedError(f"{value} tokens are no micro-batch")
+            adjustments.max_micro_batch_tokens = value
+            return Outcome(
+                "applied", f"at most {value:,} tokens at once from now on; updates stay what they are"
+            )
+        case Rewarm(steps=steps):
+            return Outcome("applied", adjust.rewarm(state, stage, steps), undo=Rewarm(0))
+        case StretchSchedule(factor=factor):
+            detail = adjust.stretch(state, stage, factor)
+            return Outcome("applied", detail, undo=StretchSchedule(1 / factor))
+        case ClipLayers(bounds=bounds):
+            old = adjustments.layer_bounds
+            return Outcome("applied", adjust.clip_layers(state, bounds), undo=ClipLayers(old))
+        case SetEpsilon(value=value):
+            was, detail = adjust.set_epsilon(state, value)
+            return Outcome("applied", detail, undo=SetEpsilon(was))
+        case Freeze(layers=layers):
+            changed, detail = adjust.train_layers(state, stage, layers, trains=False)
+            return Outcome("applied", detail, undo=Unfreeze(changed))
+        case Unfreeze(layers=layers):
+            changed, detail = adjust.train_layers(state, stage, layers, trains=True)
+            return Outcome("applied", detail, undo=Freeze(changed))
+        case NextStage():
+            return Outcome("applied", adjust.next_stage(state, work.plan))
+        case Reinitialize(layers=layers):
+            return Outcome("applied", adjust.reinitialize(state, work, layers))
+        case BalanceClasses():
+            return Outcome("applied", adjust.balance_classes(state, work))
+        case _:
+            raise RefusedError(IMPOSSIBLE.get(type(action), "this loop can't do that"))
 
 
-def _scale(state: TrainState, plan: Plan, factor: float) -> Outcome:
-    if not 0 < factor < 1e6:
-        return Outcome("refused", f"a learning rate can't be multiplied by {factor}")
-    old = _rate(state, plan)
-    state.adjustments.rate_factor *= factor
-    return Outcome(
-        "applied", f"learning rate {old:.3g} → {_rate(state, plan):.3g}, and so the rest of the schedule"
-    )
+def _unscaled(factor: float) -> ScaleLearningRate:
+    return ScaleLearningRate(1 / factor)
 
 
-def _roll_back(action: Rollback, state: TrainState, plan: Plan, store: CommitStore) -> Outcome:
+def _roll_back(action: Rollback, state: TrainState, work: Work, store: CommitStore) -> Outcome:
     commit = store.last_healthy(action.before)
     if commit is None:
-        return Outcome("refused", f"there is no healthy checkpoint before step {action.before}")
-    left, rate = state.progress.step, _rate(state, plan)
+        raise RefusedError(f"there is no healthy checkpoint before step {action.before}")
+    factor = action.learning_rate_factor
+    if not adjust.is_factor(factor):
+        raise RefusedError(f"a learning rate can't be multiplied by {factor}")
+    left = state.progress.step
+    rate = adjust.rate(state, work.plan.stage_at(left))
     store.restore(commit)
-    state.adjustments.rate_factor *= action.learning_rate_factor
     detail = f"step {left} → {commit.step}; the batches since are passed over"
-    if action.learning_rate_factor != 1.0:
-        detail += f"; learning rate × {action.learning_rate_factor:g} (was {rate:.3g})"
+    if factor != 1.0:
+        adjust.scale_rate(state, work.plan.stage_at(commit.step), factor)
+        detail += f"; learning rate × {factor:g} (was {rate:.3g})"
     rewound = Rewound(
         time=time.time(), step=left, to_step=commit.step, commit=commit.commit, reason="rollback"
     )
-    return Outcome("applied", detail, rewound)
+    return Outcome("applied", detail, rewound, undo=_unscaled(factor) if factor != 1.0 else None)

@@ -21,7 +21,7 @@ from tunewell.runs.checkpoints import Commit
 from tunewell.runs.disk import DiskFullError, in_words
 from tunewell.training.state import Tensors
 
-FORMAT = 2
+FORMAT = 3
 """Of what a commit holds; raised when an older tunewell could not go on from it, or this one from an older one's."""
 STATE = "state.json"
 ROWS = "rows.bin"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from tunewell.probes.updates import UpdateProbe
 from tunewell.problems import Problem, RunError
 from tunewell.tasks._protocol import Batch, LossSum, Task
 from tunewell.training.device import Compute
+from tunewell.training.looking import Look
 from tunewell.training.memory import is_out_of_memory, release
 from tunewell.training.noise import seed_noise
 from tunewell.training.plan import Plan
@@ -43,6 +45,8 @@ class Update:
     finite: Tensor
     layer_gradients: dict[str, Tensor] | None
     layer_updates: dict[str, Tensor] | None
+    look: Look | None = None
+    """What was seen inside; sampled updates only."""
     seconds: float = 0.0
     data_seconds: float = 0.0
     out_of_memory: str = ""
@@ -94,14 +98,13 @@ def train_steps(state: TrainState, work: Work, poll: Poll = lambda _: False) -> 
         if stage.index != state.progress.stage:
             state.enter(stage)
         rows = next_rows(state, work)
-        gradient = gather_gradient(state, work, rows, poll)
+        look = Look(state) if probes_at(state) else None
+        gradient = gather_gradient(state, work, rows, poll, look)
         if gradient is None:
             return
 
-        factor = stage.rate_factor(state.progress.step) * state.adjustments.rate_factor
-        rate = state.optimizers.set_rate(factor)
-        probed = probes_at(state)
-        moved = UpdateProbe(state.trainable) if probed else None
+        rate = state.optimizers.set_rate(state.rate_factor(stage))
+        moved = UpdateProbe(state.trainable) if look else None
         norms, finite = clip_and_step(state)
         state.weights.publish()
         state.weights.clear_gradients()
@@ -122,16 +125,19 @@ def train_steps(state: TrainState, work: Work, poll: Poll = lambda _: False) -> 
             per_row=torch.cat([loss.per_row for loss in gradient.losses]),
             gradient_norm=norms.total,
             finite=finite,
-            layer_gradients=norms.by_layer(state.layers, state.layer_order) if probed else None,
+            layer_gradients=norms.by_layer(state.layers, state.layer_order) if look else None,
             layer_updates=moved.by_layer(state.layers, state.layer_order) if moved else None,
+            look=look,
             seconds=time.perf_counter() - began,
             data_seconds=gradient.data_seconds,
             out_of_memory=gradient.out_of_memory,
         )
 
 
-def gather_gradient(state: TrainState, work: Work, rows: np.ndarray, poll: Poll) -> Gradient | None:
-    """Gather the gradient of an update over `rows`; None: `poll` ended it.
+def gather_gradient(
+    state: TrainState, work: Work, rows: np.ndarray, poll: Poll, look: Look | None = None
+) -> Gradient | None:
+    """Gather the gradient of an update over `rows`, with a `look` inside; None: `poll` ended it.
 
     Where memory runs out it is begun again in micro-batches of half the tokens, for the rest of the run: one gradient
     in more parts, equal but for rounding.
@@ -139,7 +145,7 @@ def gather_gradient(state: TrainState, work: Work, rows: np.ndarray, poll: Poll)
     told = ""
     while True:
         try:
-            gradient = _in_parts(state, work, rows, poll)
+            gradient = _in_parts(state, work, rows, poll, look)
         except (RuntimeError, MemoryError) as error:
             largest = _largest(state, work, rows)
             if not is_out_of_memory(error) or largest[0] == 1:
@@ -157,21 +163,39 @@ def gather_gradient(state: TrainState, work: Work, rows: np.ndarray, poll: Poll)
         told = told or f"memory ran out with {largest[0]:,} rows of {largest[1]:,} tokens at once"
 
 
-def _in_parts(state: TrainState, work: Work, rows: np.ndarray, poll: Poll) -> Gradient | None:
+def _in_parts(
+    state: TrainState, work: Work, rows: np.ndarray, poll: Poll, look: Look | None
+) -> Gradient | None:
     began = time.perf_counter()
     if poll("data"):
         return None
     parts = split(rows, state, work)
-    batches = [work.task.collate(work.encoded, part).to(work.compute.device) for part in parts]
+    batches = [
+        weighted(work.task.collate(work.encoded, part), state.adjustments.class_weights).to(
+            work.compute.device
+        )
+        for part in parts
+    ]
     collated = time.perf_counter()
     seed_noise(state.recipe.seed, state.progress.step, state.adjustments.cursor)
     count = torch.stack([batch.count for batch in batches]).sum()
     losses = []
+    if look:
+        look.begin()
     for batch in batches:
         if poll("step"):
             return None
-        losses.append(forward_backward(state, work, batch, count))
+        losses.append(forward_backward(state, work, batch, count, look))
+    if look:
+        look.before_update(batches, losses)
     return Gradient(batches, count, losses, collated - began)
+
+
+def weighted(batch: Batch, class_weights: Sequence[float]) -> Batch:
+    """Return `batch` with its rows weighted by their class, (classes,) numbers; none changes nothing."""
+    if not class_weights:
+        return batch
+    return dataclasses.replace(batch, weights=batch.weights * torch.tensor(class_weights)[batch.targets])
 
 
 def _largest(state: TrainState, work: Work, rows: np.ndarray) -> tuple[int, int]:
@@ -180,11 +204,15 @@ def _largest(state: TrainState, work: Work, rows: np.ndarray) -> tuple[int, int]
     return max(sizes, key=math.prod)
 
 
-def forward_backward(state: TrainState, work: Work, batch: Batch, count: Tensor) -> LossSum:
+def forward_backward(
+    state: TrainState, work: Work, batch: Batch, count: Tensor, look: Look | None = None
+) -> LossSum:
     """Add one micro-batch's share of the gradient: its loss sum over the whole update's `count`."""
     with torch.autocast(work.compute.device.type, torch.float16, enabled=work.compute.precision == "fp16"):
         loss = work.task.loss(state.model, batch)
     mean = loss.sum / count
+    if look:
+        look.before_backward(batch, loss, mean)
     (state.scaler.scale(mean) if state.scaler else mean).backward()
     state.weights.gather_gradients()
     return loss
@@ -200,6 +228,8 @@ def clip_and_step(state: TrainState) -> tuple[GradientNorms, Tensor]:
             state.scaler.unscale_(part)
     norms = GradientNorms(state.trainable)
     finite = torch.isfinite(norms.total)
+    if state.adjustments.layer_bounds:
+        norms.clip_layers(state.adjustments.layer_bounds, state.layers)
     if state.adjustments.max_grad_norm is not None:
         norms.clip(state.adjustments.max_grad_norm)
     if state.scaler:

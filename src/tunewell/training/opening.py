@@ -44,7 +44,7 @@ def new_session(
     recipe = prepared.recipe
     watch = Watch(monitors.from_recipe(recipe, prepared.task.main_metric))
     identity = changes.identity(prepared, parent)
-    return Session(prepared, state, folder, log, watch, Judge(recipe), interruption, identity)
+    return Session(prepared, state, folder, log, watch, Judge.from_recipe(recipe), interruption, identity)
 
 
 def started(session: Session) -> Iterator[Record]:

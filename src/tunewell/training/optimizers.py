@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -48,6 +48,24 @@ class Optimizers:
         for group in self._all_groups():
             group["lr"] = group["peak"] * factor
         return max(float(group["lr"]) for group in self._all_groups())
+
+    def set_epsilon(self, value: float) -> None:
+        """Set ε of every group that has one."""
+        for group in self._all_groups():
+            if isinstance(group.get("eps"), float):
+                group["eps"] = value
+
+    @property
+    def epsilon(self) -> float | None:
+        """What is added to the denominators of an Adam-like optimizer; None: it is of another kind."""
+        found = [group["eps"] for group in self._all_groups() if isinstance(group.get("eps"), float)]
+        return max(found, default=None)
+
+    def forget(self, names: Collection[str]) -> None:
+        """Let these parameters begin anew, without a memory of gradients."""
+        for part in self.parts:
+            for parameter in [p for p in part.state if self.names[id(p)] in names]:
+                del part.state[parameter]
 
     def step(self, finite: Tensor) -> None:
         """Update the parameters from their gradients, if `finite` (0-d, bool).

@@ -80,7 +80,10 @@ def from_commit(
         )
     session.saving.unpack(tensors, facts, b"" if data_changed or is_branch else rows)
     session.saving.checkpointer.prune(commit.commit)
-    if not is_branch:
+    if is_branch:  # what its parent asked, and was asked, is not for it
+        session.inbox.position = 0
+        session.judge.forget_questions()
+    else:
         yield from _rewound(session, commit, changed)
     if is_branch or changed:
         yield from started(session)

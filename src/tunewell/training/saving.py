@@ -172,6 +172,7 @@ class Saving:
             "watch": session.watch.pack(),
             "judge": session.judge.pack(),
             "wishes": msgspec.to_builtins(session.wishes),
+            "inbox": session.inbox.position,
             "saved_at": self.saved_at if passing else session.position(),
             "troubled": session.troubled if passing else False,
         }
@@ -212,6 +213,7 @@ class Saving:
         if facts["judge"] is not None:  # another policy begins with its own
             session.judge.unpack(facts["judge"])
         session.wishes = msgspec.convert(facts["wishes"], act.Wishes)
+        session.inbox.position = facts["inbox"]
         session.troubled = facts["troubled"]
         if rows:
             session.history.unpack(rows)

@@ -13,10 +13,11 @@ import msgspec
 
 from tunewell.actions import Action, SetMicroBatchTokens
 from tunewell.monitors import Watch
-from tunewell.policies import Facts, Judge
+from tunewell.policies import Decision, Facts, Judge, Proposal
 from tunewell.problems import RunError
-from tunewell.records import Acted, Ended, Finding, Note, Record, StageBegan
+from tunewell.records import Acted, Answered, Ended, Note, Record, StageBegan
 from tunewell.runs.folder import RunFolder
+from tunewell.runs.inbox import Inbox
 from tunewell.runs.log import LogWriter
 from tunewell.runs.row_history import RowHistory
 from tunewell.training import act, result, space
@@ -58,6 +59,7 @@ class Session:
         self.saving = Saving(self)
         self.watchdog = Watchdog(self._tell_stall)
         self.wishes = act.Wishes()
+        self.inbox = Inbox(folder.inbox)
         self.waiting: list[Update] = []
         self.stalls: deque[Note] = deque()
         self.troubled = self.has_ended = False
@@ -91,13 +93,12 @@ class Session:
     def record(self, record: Record) -> Iterator[Record]:
         """Log one record, and whatever the monitors find in it and the policy does about it."""
         yield self._logged(record)
-        findings = self.watch.observe(record)
-        for found in findings:
-            finding = msgspec.structs.replace(found, time=time.time())
+        findings = [msgspec.structs.replace(one, time=time.time()) for one in self.watch.observe(record)]
+        for finding in findings:
             self.troubled |= finding.severity == "critical"
             yield self._logged(finding)
-        if findings:
-            yield from self._judge(findings)
+        for decision in self.judge.follow(record, findings, self._facts):
+            yield from self._carry_out(decision)
 
     def _logged(self, record: Record) -> Record:
         try:
@@ -148,6 +149,7 @@ class Session:
 
     def _boundary(self) -> Iterator[Record]:
         """Do what is due between two steps: evaluate, commit, tell of commits that became durable."""
+        yield from self._hear()
         evaluated = False
         if (self._evaluation_is_due() or self.wishes.evaluate) and not self.interruption.came():
             evaluated = yield from validate(self)
@@ -165,17 +167,47 @@ class Session:
         step = self.state.progress.step
         return self.plan.evaluates_at(step) and self.state.progress.evaluated_at != step
 
-    def _judge(self, findings: list[Finding]) -> Iterator[Record]:
-        applied = False
-        for proposal in self.judge.decide(findings, self._facts()):
+    def _carry_out(self, decision: Decision) -> Iterator[Record]:
+        """Do what is proposed and log it, or log what the judge has to say."""
+        if not isinstance(decision, Proposal):
+            yield from self.record(msgspec.structs.replace(decision, time=time.time()))
+            return
+        if self.judge.is_for_show(decision):
+            outcome = act.Outcome("dry_run", "nothing was changed (`dry_run_actions`)")
+        else:
             outcome = act.apply(
-                proposal.action, self.state, self.plan, self.saving, self.wishes, proposal.reason
+                decision.action, self.state, self.work, self.saving, self.wishes, decision.reason
             )
-            applied |= outcome.outcome == "applied"
-            yield from self.record(self._acted(proposal.action, proposal.by, proposal.reason, outcome))
-            if outcome.rewound is not None:
-                yield from self.record(outcome.rewound)
-        self.wishes.save |= applied  # at the boundary, which comes before the next update
+        # At the boundary, which comes before the next update.
+        self.wishes.save |= outcome.outcome == "applied"
+        acted = self._acted(decision.action, decision.by, decision.reason, outcome)
+        yield from self.record(
+            msgspec.structs.replace(acted, code=decision.finding_code, remedy=decision.remedy)
+        )
+        if outcome.rewound is not None:
+            yield from self.record(outcome.rewound)
+
+    def _hear(self) -> Iterator[Record]:
+        """Take up what people asked of the run since the last boundary."""
+        requests, said = self.inbox.read()
+        for text in said:
+            yield from self.note(text, "inbox")
+        for request in requests:
+            if request.action is not None:
+                yield from self._carry_out(Proposal(request.action, "asked for", "", request.by))
+            elif request.answer is not None:
+                if request.answer.proposal not in self.judge.open_proposals():
+                    yield from self.note(f"nobody asked what {request.by} answers", "inbox")
+                    continue
+                yield from self.record(
+                    Answered(
+                        time=time.time(),
+                        step=self.state.progress.step,
+                        id=request.answer.proposal,
+                        approved=request.answer.approve,
+                        by=request.by,
+                    )
+                )
 
     def _split_further(self, update: Update) -> Iterator[Record]:
         """Log that memory ran out at `update` and what the loop did about it."""
@@ -196,6 +228,7 @@ class Session:
             reason=reason,
             outcome=outcome.outcome,
             detail=outcome.detail,
+            undo=outcome.undo,
         )
 
     def _enter_stage(self) -> Iterator[Record]:
@@ -226,6 +259,9 @@ class Session:
             early_stopping=self.recipe.early_stopping_patience is not None,
             lr_scheduler=stage.scheduler,
             healthy_commits=self.saving.steps_of_healthy(),
+            actions=act.POSSIBLE,
+            batches_per_epoch=self.plan.batches_per_epoch,
+            max_grad_norm=self.state.adjustments.max_grad_norm,
         )
 
     # The end.

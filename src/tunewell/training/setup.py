@@ -20,6 +20,7 @@ from tunewell.data.prepare import Dataset, prepare
 from tunewell.document import absolute_paths
 from tunewell.models.initialization import initialize
 from tunewell.models.layers import word_embeddings
+from tunewell.policies import Judge
 from tunewell.problems import DataError, ModelError, Problem, RecipeError, nearest
 from tunewell.recipe import Recipe
 from tunewell.tasks._protocol import Task
@@ -51,7 +52,7 @@ def prepare_run(recipe: Recipe, base: Path, *, for_training: bool = True) -> Pre
     Relative paths of the recipe start at `base`; see `prepare` for `for_training`.
     """
     recipe = absolute_paths(recipe, base)
-    plugins.load("policies", recipe.policy)
+    Judge.from_recipe(recipe)
     compute = device.choose(recipe.device, recipe.precision, recipe.num_threads)
     dataset = prepare(recipe, base, for_training=for_training)
     task: Task = plugins.load("tasks", recipe.task)(recipe, dataset, compute.device.type)

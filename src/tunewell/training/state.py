@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +45,26 @@ class Adjustments:
     excluded_rows: list[int] = field(default_factory=list)
     max_micro_batch_tokens: int | None = None
     """Rows × longest of what goes through the model at once, since memory ran out; None: as the recipe says."""
+    rewarm_from: int = 0
+    """Cursor at which the rate began to rise anew, over `rewarm_steps` updates."""
+    rewarm_steps: int = 0
+    stretch: float = 1.0
+    """How many times slower than planned the schedule runs."""
+    layer_bounds: dict[str, float] = field(default_factory=dict)
+    """By layer, the norm at which its gradient is clipped."""
+    frozen: list[str] = field(default_factory=list)
+    """Layers that no longer train, whatever the stage says."""
+    unfrozen: list[str] = field(default_factory=list)
+    """Layers that train, whatever the stage says."""
+    epsilon: float | None = None
+    """Of an Adam-like optimizer; None: the recipe's."""
+    class_weights: list[float] = field(default_factory=list)
+    """What each class's rows count in the loss, on top of what the recipe says; empty: 1 each."""
+
+    def rewarmed(self) -> float:
+        """Return the share of the rate that is used while it rises anew, a tenth at first; 1 afterwards."""
+        done = self.cursor - self.rewarm_from
+        return 0.1 + 0.9 * done / self.rewarm_steps if done < self.rewarm_steps else 1.0
 
 
 class TrainState:
@@ -64,13 +85,28 @@ class TrainState:
         """Let `stage`'s parameters train, with a new optimizer."""
         self.weights.clear_gradients()
         set_trainable(self.model, stage.train, freeze_embeddings=self.recipe.embeddings == "freeze")
+        self._adjust_trainable()
         self.trainable = self.weights.trainable()
         sparse = self._sparse_table()
         self.optimizers = Optimizers(self.recipe, self.trainable, self.layers, stage.learning_rate, sparse)
+        if self.adjustments.epsilon is not None:
+            self.optimizers.set_epsilon(self.adjustments.epsilon)
         if self.recipe.ema_decay is not None:
             begun = {n: p.detach().clone() for n, p in self.trainable.items()}
             self.average = {**begun, **(self.average or {})}  # what an earlier stage averaged stays as it is
         self.progress.stage = stage.index
+
+    def reenter(self, stage: StagePlan) -> None:
+        """Enter the present `stage` anew, as its layers or the optimizer's settings changed; its memory is kept."""
+        packed = self.optimizers.pack()
+        self.enter(stage)
+        self.optimizers.unpack(packed)
+
+    def rate_factor(self, stage: StagePlan) -> float:
+        """Return what the peak rate of `stage` is multiplied by at the coming update: the schedule, adjusted."""
+        done = int((self.progress.step - stage.first_step) / self.adjustments.stretch)
+        scheduled = stage.rate_factor(stage.first_step + done)
+        return scheduled * self.adjustments.rate_factor * self.adjustments.rewarmed()
 
     @torch.no_grad()
     def update_average(self) -> None:
@@ -104,14 +140,14 @@ class TrainState:
         keep_adjustments: bool,
     ) -> None:
         """Take back what `pack` returned; a rollback keeps the adjustments of the present."""
+        if not keep_adjustments:
+            self.adjustments = Adjustments(**facts["adjustments"])
         self.weights.load(tensors["model"])
         self.progress = Progress(**facts["progress"])
         averaged = tensors.get("average")
         self.average = None if averaged is None else {n: self._placed(n, t) for n, t in averaged.items()}
         self.enter(stage)
         self.optimizers.unpack(tensors["optimizer"])
-        if not keep_adjustments:
-            self.adjustments = Adjustments(**facts["adjustments"])
         if self.scaler is not None and "scaler" in facts:
             self.scaler.load_state_dict(facts["scaler"])
 
@@ -122,6 +158,15 @@ class TrainState:
         """Tell whether every trainable weight is finite; what is not is never committed."""
         norms = torch._foreach_norm([p.detach() for p in self.trainable.values()])
         return bool(torch.isfinite(torch.stack(norms)).all())
+
+    def _adjust_trainable(self) -> None:
+        changed = {
+            **dict.fromkeys(self.adjustments.frozen, False),
+            **dict.fromkeys(self.adjustments.unfrozen, True),
+        }
+        for name, parameter in self.weights.used.items():
+            if self.layers[name] in changed:
+                parameter.requires_grad_(changed[self.layers[name]])
 
     def _sparse_table(self) -> str | None:
         table = word_embeddings(self.model)
@@ -139,4 +184,4 @@ def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _plain(adjustments: Adjustments) -> dict[str, Any]:
-    return {**vars(adjustments), "excluded_rows": list(adjustments.excluded_rows)}
+    return copy.deepcopy(vars(adjustments))
