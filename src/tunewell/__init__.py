@@ -96,18 +96,30 @@ def watch(
     *,
     scheduler: LRScheduler | None = None,
     total_steps: int | None = None,
+    train: Any = None,
+    validation: Any = None,
     num_classes: int | None = None,
     class_names: Sequence[str] | None = None,
+    warmup_steps: int | None = None,
     name: str | None = None,
     folder: str | Path | None = "runs",
+    policy: str = "observe",
+    on: Mapping[str, str] | None = None,
     monitors: Mapping[str, Literal[False] | dict[str, Any]] | None = None,
     probe_steps: int = 20,
+    budget: int | None = None,
 ) -> Watcher:
     """Watch a training in plain PyTorch: its faults are named while it trains, with cause and advice.
 
     ``watch = tunewell.watch(model, optimizer)`` before the loop, ``watch.loss(loss)`` before each backward pass and
     ``watch.close()`` at the end are all that it takes; `watch.why` tells what was seen, and so does `tunewell why` of
-    the folder that is written.
+    the folder that is written (`folder`; None: nothing is written).
+
+    `total_steps` is how many updates there will be, `scheduler` what moves the learning rate, `warmup_steps` over how
+    many it should rise. `train` and `validation` are pairs of inputs and targets (arrays, tensors or lists, rows first) or
+    data sets of pairs: with them the data are checked too, and rows are named that are probably labelled wrongly.
+    `policy`, `on`, `monitors`, `probe_steps` and `budget` are as in a recipe (`policy_budget`); under ``observe`` nothing
+    of the training is changed, not a bit. Raises an `InputError` of `tunewell.problems` for what can't be watched.
     """
     from tunewell.integrations.watcher import Watcher
 
@@ -116,10 +128,16 @@ def watch(
         optimizer,
         scheduler=scheduler,
         total_steps=total_steps,
+        train=train,
+        validation=validation,
         num_classes=num_classes,
         class_names=class_names,
+        warmup_steps=warmup_steps,
         name=name,
         folder=folder,
+        policy=policy,
+        on=on,
         monitors=monitors,
         probe_steps=probe_steps,
+        budget=budget,
     )

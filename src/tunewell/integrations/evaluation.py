@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
@@ -24,6 +25,25 @@ class Scores(TypedDict):
     recalls: dict[str, float]
     class_rows: dict[str, int]
     confusion: list[list[int]] | None
+
+
+class MeanLoss:
+    """The mean training loss since it was last asked for."""
+
+    def __init__(self) -> None:
+        self._sum, self._rows = 0.0, 0
+
+    def add(self, loss: float, rows: int) -> None:
+        """Count an update; one that is not finite tells nothing of the others."""
+        if math.isfinite(loss):
+            self._sum += loss * max(1, rows)
+            self._rows += max(1, rows)
+
+    def taken(self) -> float | None:
+        """Return it and begin anew; None: no update was made."""
+        mean = self._sum / self._rows if self._rows else None
+        self._sum, self._rows = 0.0, 0
+        return mean
 
 
 def scores(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils.hooks import RemovableHandle
 
-from tunewell.probes.inputs import first_tensor, mean_and_std, spread
+from tunewell.probes.inputs import first_tensor, is_distribution, mean_and_std, spread
 from tunewell.probes.modes import Modes
 
 
@@ -45,6 +45,8 @@ class Forwards:
         self.last: Forward | None = None
         """The newest pass with gradients since the last update."""
         self.first: Forward | None = None
+        self.gives_probabilities = False
+        """The model's output was a distribution over classes at the newest look."""
         self.in_training: list[str] | None = None
         """Switching modules in training mode at the newest pass without gradients since the last update."""
         self.free_since = time.perf_counter()
@@ -113,6 +115,7 @@ class Forwards:
         forward.in_training = self.modes.in_training()
         if self._is_due():
             forward.scales = _scales(inputs, output)
+            self.gives_probabilities = is_distribution(getattr(output, "logits", output))
         loss = getattr(output, "loss", None)
         if isinstance(loss, Tensor) and loss.numel() == 1:
             self._take_loss(loss)

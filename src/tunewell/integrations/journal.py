@@ -32,6 +32,7 @@ class Journal:
         self.watch = watch
         self.records: list[Record] = []
         self.folder: Path | None = None
+        self.log: Path | None = None
         self._log: LogWriter | None = None
         self._held = ExitStack()
         self.name = name
@@ -42,7 +43,7 @@ class Journal:
                 path.mkdir(parents=True, exist_ok=True)
             self._held.enter_context(run.hold())
             self._log = LogWriter(run.log)
-            self.folder, self.name = path, path.name
+            self.folder, self.name, self.log = path, path.name, run.log
 
     def write(self, record: Record) -> list[Finding]:
         """Add `record`; return the findings that it gave rise to, which are added behind it."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tunewell.integrations.forward import Forwards
 from tunewell.integrations.update import Update
+from tunewell.probes import memory
 from tunewell.probes.activations import silent_and_saturated
 from tunewell.probes.layers import Layers
 from tunewell.probes.optimizer import (
@@ -18,6 +20,7 @@ from tunewell.probes.optimizer import (
     smallest_numbers,
     zero_shares,
 )
+from tunewell.probes.ranks import Ranks, digest
 
 
 def before_backward(update: Update, loss: Tensor, names: Mapping[Tensor, str]) -> None:
@@ -85,4 +88,23 @@ def of_losses(update: Update) -> None:
     if update.scaled or not all(one.is_all for one in known):
         return
     weighted = [one.loss * one.weight for one in update.passes if one.weight is not None]
-    update.shown["objective"] = sum(weighted[1:], start=weighted[0])
+    update.shown["objective"] = sum(weighted[1:], start=weighted[0]) / update.divisor
+
+
+def of_machine(
+    update: Update,
+    parameters: Mapping[str, nn.Parameter],
+    ranks: Ranks,
+    log: Path | None,
+    total_steps: int | None,
+) -> None:
+    """Note memory, disk and the weights of other processes; `log` is the file that grows until the last step."""
+    device = next(iter(parameters.values())).device
+    update.told["memory_bytes"], update.told["memory_limit"] = memory.held(device), memory.limit(device)
+    update.told["digests"] = ranks.compared(lambda: digest(parameters))
+    if log is None:
+        return
+    update.told["disk_free"] = memory.disk_free(log.parent)
+    size = memory.file_bytes(log)
+    if total_steps is not None and size is not None:
+        update.told["disk_needed"] = size * max(0, total_steps - update.step) // update.step

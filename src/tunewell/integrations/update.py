@@ -55,5 +55,7 @@ class Update:
     """Norm by layer."""
     moves: dict[str, Tensor] = field(default_factory=dict)
     """‖Δθ‖/‖θ‖ by layer."""
+    divisor: float = 1.0
+    """What the gathered gradient was divided by before the update."""
     scaled: bool = False
     """A gradient scaler multiplied the loss: what was differentiated can't be compared."""

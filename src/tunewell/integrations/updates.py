@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tunewell.integrations import look
+from tunewell.integrations.adjustments import Adjustments
 from tunewell.integrations.backward import micro_batch, on_backward
 from tunewell.integrations.forward import Forwards
 from tunewell.integrations.schedule import Ticks
@@ -25,23 +26,10 @@ _SCALER = 128.0
 """What multiplies a loss by more is a gradient scaler: it begins at 65,536, and no weight of a loss is that large."""
 
 
-class Adjusting(Protocol):
-    """What changes an update before it is made; nothing under `observe`."""
-
-    def before(self, update: Update) -> None:
-        """Change gradients and rates for the coming update, or refuse it."""
-        ...
-
-    def after(self) -> None:
-        """Take back what must not be seen between two updates."""
-        ...
-
-
 class Updates:
     """Hooks on a model and its optimizer that gather one `Update` after another.
 
-    `done` is called with each behind the optimizer's step, `look_more` may add to a look just before it. Nothing here
-    changes a number of the training.
+    `done` is called with each behind the optimizer's step. Only `adjustments` change a number of the training.
     """
 
     def __init__(
@@ -50,11 +38,11 @@ class Updates:
         optimizer: Optimizer,
         ticks: Ticks,
         probe_steps: int,
-        adjusting: Adjusting,
+        adjustments: Adjustments,
         done: Callable[[Update], None],
     ) -> None:
         self.model, self.optimizer, self.ticks, self.probe_steps = model, optimizer, ticks, probe_steps
-        self._adjusting, self._done = adjusting, done
+        self._adjustments, self._done = adjustments, done
         self.forwards = Forwards(model, self._take_own_loss, lambda: self.current.looked_at)
         self.parameters: dict[str, nn.Parameter] = {}
         self.layers = Layers({}, [], "", frozenset())
@@ -66,7 +54,9 @@ class Updates:
         self.without_loss = 0
         """Updates of which no loss was given."""
         self._in_backward = False
-        self._scaled = False
+        self.is_scaled = False
+        """A gradient scaler multiplies the losses."""
+        self._loss_factor = 1.0
         self._moved: UpdateProbe | None = None
         self._in_evaluation: list[str] | None = None
         self._handles = [
@@ -104,6 +94,9 @@ class Updates:
             self._find_layers()
             look.before_backward(self.current, loss, self.names)
         on_backward(loss, lambda gradient: self._backward_began(found, gradient), self._backward_ended)
+        factor = self._loss_factor = self._adjustments.loss_factor
+        if factor != 1.0 and loss.requires_grad:
+            loss.register_hook(lambda gradient: gradient * factor)
         return found
 
     def _take_own_loss(self, loss: Tensor) -> None:
@@ -146,15 +139,20 @@ class Updates:
         found.weight = gradient.reshape(())
         if update.looked_at and not update.passes:
             update.stale = GradientNorms(self._optimized()).total
-            self._scaled = bool(found.weight.abs() >= _SCALER)
-        update.scaled = self._scaled
+            self.is_scaled = bool(found.weight.abs() >= _SCALER)
+        update.scaled = self.is_scaled
         update.passes.append(found)
         self.ticks.between()
+        self._adjustments.note_rates()
+        if self._loss_factor != 1.0:
+            self._adjustments.scale_gathered(self.parameters, self._loss_factor)
         return True
 
     def _backward_ended(self) -> None:
         self._in_backward = False
-        if not self._scaled:
+        if self._loss_factor != 1.0:
+            self._adjustments.scale_gathered(self.parameters, 1 / self._loss_factor)
+        if not self.is_scaled:
             self.current.norms = GradientNorms(self.parameters)
 
     # The update.
@@ -176,7 +174,7 @@ class Updates:
                 update.told["schedule_ticks"] = self.ticks.since_last_update()
                 trained = {name: p for name, p in self.parameters.items() if p.requires_grad}
                 self._moved = UpdateProbe(trained)
-            self._adjusting.before(update)
+            self._adjustments.before(update, self.parameters, self.layers)
             update.learning_rate = max(float(group["lr"]) for group in optimizer.param_groups)
 
     def _unscale(self, norms: GradientNorms) -> None:
@@ -187,7 +185,7 @@ class Updates:
             norms.total = norms.total / scale.to(norms.total.device)
 
     def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        self._adjusting.after()
+        self._adjustments.after(self.parameters)
         update, forwards = self.current, self.forwards
         if not update.passes:
             self.without_loss += 1

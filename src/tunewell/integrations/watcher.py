@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -16,15 +17,26 @@ from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from tunewell import monitors as all_monitors
-from tunewell.integrations import evaluation
+from tunewell.integrations import evaluation, look
+from tunewell.integrations.act import Hands
+from tunewell.integrations.adjustments import Adjustments
+from tunewell.integrations.evaluation import MeanLoss
+from tunewell.integrations.given_rows import Given, GivenRows
+from tunewell.integrations.interventions import Interventions
 from tunewell.integrations.journal import Journal
+from tunewell.integrations.judging import Judging
 from tunewell.integrations.measure import to_records
+from tunewell.integrations.row_order import RowOrder
+from tunewell.integrations.rows_learned import RowsLearned
 from tunewell.integrations.schedule import Ticks
+from tunewell.integrations.snapshots import Snapshots
 from tunewell.integrations.update import Update
 from tunewell.integrations.updates import Updates
 from tunewell.monitors import Verdict, Watch
+from tunewell.policies import Judge
+from tunewell.probes.ranks import Ranks
 from tunewell.problems import Problem, RunError
-from tunewell.records import Ended, Eval, Finding, Note, Record, Started
+from tunewell.records import Ended, Eval, Finding, Note, Record, Started, Step
 from tunewell.runs import story
 from tunewell.runs.environment import environment
 from tunewell.training.device import Compute, torch_facts
@@ -50,28 +62,56 @@ class Watcher:
         *,
         scheduler: LRScheduler | None = None,
         total_steps: int | None = None,
+        train: Given | None = None,
+        validation: Given | None = None,
         num_classes: int | None = None,
         class_names: Sequence[str] | None = None,
+        warmup_steps: int | None = None,
         name: str | None = None,
         folder: str | Path | None = "runs",
+        policy: str = "observe",
+        on: Mapping[str, str] | None = None,
         monitors: Mapping[str, Literal[False] | dict[str, Any]] | None = None,
         probe_steps: int = 20,
+        budget: int | None = None,
     ) -> None:
+        """See `tunewell.watch`."""
         _refuse_unusable(model, optimizer)
-        self._model, self._optimizer = model, optimizer
-        self._total_steps, self._num_classes = total_steps, num_classes
+        judge = Judge(policy, on=on, budget=budget)
+        own_monitors = all_monitors.build(monitors or {})
         self._class_names = list(class_names or [])
-        self._journal = Journal(
-            Watch(all_monitors.build(monitors or {})), None if folder is None else Path(folder), _stem(name)
-        )
+        self._given = None if train is None else GivenRows(train, validation, self._class_names)
+        self._model, self._warmup_steps = model, warmup_steps
+        self._total_steps, self._num_classes = total_steps, num_classes
+        adjustments = Adjustments(optimizer)
+        adjustments.refuses = self._acts = policy != "observe" or bool(on)
         self._updates = Updates(
-            model, optimizer, Ticks(optimizer, scheduler), probe_steps, _Unchanged(), self._done
+            model, optimizer, Ticks(optimizer, scheduler), probe_steps, adjustments, self._done
         )
+        self._journal = Journal(Watch(own_monitors), None if folder is None else Path(folder), _stem(name))
+        self._ranks = Ranks()
+        self._hands = Hands(
+            model=model,
+            optimizer=optimizer,
+            updates=self._updates,
+            adjustments=adjustments,
+            interventions=Interventions(model),
+            snapshots=Snapshots(model, optimizer),
+            rows=RowOrder(
+                None if self._given is None else len(self._given),
+                None if self._given is None else self._given.classes,
+            ),
+            watch=self._journal.watch,
+        )
+        self._judging = Judging(self._journal, judge, self._hands, total_steps)
+        self._history = None if self._given is None else RowsLearned(self._given, self._class_names)
         self._waiting: list[Update] = []
         self._flushed = self._began = time.perf_counter()
+        self._mean_seconds = 0.0
         self._started: Started | None = None
-        self._mean_loss = _Mean()
+        self._mean_loss = MeanLoss()
         self._closed = False
+        self._beginning = optimizer.register_step_pre_hook(self._keep_beginning)
         atexit.register(self._close_at_exit)
 
     # What a loop calls.
@@ -114,7 +154,7 @@ class Watcher:
         record = Eval(
             time=time.time(),
             step=self._updates.step,
-            epoch=0.0,
+            epoch=self._epoch(),
             split=split,
             loss=float(loss),
             seconds=0.0,
@@ -125,12 +165,24 @@ class Watcher:
         self._record(record)
         self._updates.forwards.forget()
 
+    def batches(self, order: Iterable[Sequence[int]]) -> Iterator[list[int]]:
+        """Yield the batches of row ids of `order` as they are to be trained on.
+
+        They are those of `order` until an action leaves rows out, draws them at random or balances classes. `order` may
+        be any iterable of lists of indexes into the training rows, such as a PyTorch `BatchSampler`.
+        """
+        for rows in self._hands.rows.batches(order):
+            self._updates.batch_rows = rows
+            yield rows
+
     def close(self, status: Status = "completed", reason: str = "") -> None:
         """End the record and take every hook away; harmless when repeated."""
         if self._closed:
             return
         self._flush()
         self._updates.remove()
+        self._hands.interventions.remove()
+        self._beginning.remove()
         for monitor, verdict in self.verdicts().items():
             if verdict.kind != "seen":
                 self._note(f"{monitor.replace('_', ' ')}: {verdict.text}", "verdict")
@@ -165,6 +217,16 @@ class Watcher:
         return [record for record in self.records if isinstance(record, Finding)]
 
     @property
+    def excluded(self) -> frozenset[int]:
+        """Ids of the rows that are not to be trained on any more."""
+        return frozenset(self._hands.rows.excluded)
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the policy asks the loop to end."""
+        return self._hands.stop is not None
+
+    @property
     def folder(self) -> Path | None:
         """Where the log is written; None: nowhere."""
         return self._journal.folder
@@ -194,7 +256,17 @@ class Watcher:
 
     # Behind an update.
 
+    def _keep_beginning(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        """Copy the training as it stands before its first update."""
+        self._beginning.remove()
+        if self._acts:
+            self._hands.snapshots.take(0, self._journal.watch.pack())
+
     def _done(self, update: Update) -> None:
+        if update.looked_at:
+            look.of_machine(
+                update, self._updates.parameters, self._ranks, self._journal.log, self._total_steps
+            )
         self._waiting.append(update)
         if update.passes[0].loss.is_cpu or len(self._waiting) >= SYNC_UPDATES:
             self._flush()
@@ -209,17 +281,41 @@ class Watcher:
                 update.seconds = (now - self._flushed) / len(updates)
         self._flushed = now
         self._begin(updates[0])
-        for step, inspected in to_records(updates, self._class_names, 0.0):
+        epoch_of_row = 0.0 if self._given is None else 1 / max(1, len(self._given))
+        measured = to_records(updates, self._class_names, epoch_of_row)
+        for update, (step, inspected) in zip(updates, measured, strict=True):
             self._mean_loss.add(step.loss, step.rows)
+            self._mean_seconds += 0.1 * (step.seconds - self._mean_seconds)
             self._record(step)
             if inspected is not None:
                 self._record(inspected)
+            self._note_rows(update)
+        self._judging.read_inbox()
+        self._keep_healthy(measured[-1][0])
+
+    def _note_rows(self, update: Update) -> None:
+        for one in update.passes:
+            if one.rows is not None and one.targets is not None:
+                self._hands.rows.note_classes(one.rows, one.targets.tolist())
+        reviewed = None if self._history is None else self._history.note(update)
+        if reviewed is not None:
+            self._record(reviewed)
+
+    def _keep_healthy(self, step: Step) -> None:
+        """Copy the training where nothing speaks against it and a copy is due."""
+        snapshots, watch = self._hands.snapshots, self._journal.watch
+        is_well = self._acts and watch.incident is None and not step.skipped
+        if is_well and snapshots.is_due(step.step, self._mean_seconds):
+            snapshots.take(step.step, watch.pack())
 
     def _begin(self, first: Update | None) -> None:
         """Log the beginning, once the first update shows what nobody said: how many classes there are."""
         if self._started is not None:
             return
-        parameters = list(self._model.parameters())
+        parameters, given = list(self._model.parameters()), self._given
+        counts = {} if given is None else given.counts()
+        rows = {} if given is None else {"train": len(given), "validation": given.num_validation}
+        batch = 0 if first is None else sum(one.row_count for one in first.passes)
         self._started = Started(
             time=time.time(),
             run=self._journal.name,
@@ -227,21 +323,28 @@ class Watcher:
             data_hash="",
             fingerprint=environment(_compute(parameters)),
             total_steps=self._total_steps or 0,
-            batches_per_epoch=0,
-            num_rows={},
+            warmup_steps=self._warmup_steps,
+            batches_per_epoch=math.ceil(len(given) / batch) if given is not None and batch else 0,
+            num_rows={split: count for split, count in rows.items() if count},
             trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
             total_parameters=sum(p.numel() for p in parameters),
             num_classes=self._num_classes or (0 if first is None else evaluation.classes_of(first)),
+            class_counts=counts,
         )
         self._record(self._started)
+        if given is not None:
+            self._record(given.checked(self._hands.rows.first_batches))
 
     def _record(self, record: Record) -> None:
         if not isinstance(record, Started):
             self._begin(None)
-        self._journal.write(record)
+        self._judging.record(record)
 
     def _note(self, text: str, topic: str) -> None:
         self._record(Note(time=time.time(), step=self._updates.step, text=text, topic=topic))
+
+    def _epoch(self) -> float:
+        return 0.0 if self._given is None else round(self._updates.rows / max(1, len(self._given)), 6)
 
     def _close_at_exit(self) -> None:
         error = getattr(sys, "last_value", None)
@@ -249,35 +352,6 @@ class Watcher:
             self.close()
         else:
             self.close("failed", f"{type(error).__name__}: {error}")
-
-
-class _Unchanged:
-    """What `observe` does to an update."""
-
-    def before(self, update: Update) -> None:
-        """Leave it as it is."""
-
-    def after(self) -> None:
-        """There is nothing to take back."""
-
-
-class _Mean:
-    """The mean training loss since it was last asked for."""
-
-    def __init__(self) -> None:
-        self._sum, self._rows = 0.0, 0
-
-    def add(self, loss: float, rows: int) -> None:
-        """Count an update; one that is not finite tells nothing of the others."""
-        if loss - loss == 0:
-            self._sum += loss * max(1, rows)
-            self._rows += max(1, rows)
-
-    def taken(self) -> float | None:
-        """Return it and begin anew; None: no update was made."""
-        mean = self._sum / self._rows if self._rows else None
-        self._sum, self._rows = 0.0, 0
-        return mean
 
 
 def _refuse_unusable(model: object, optimizer: object) -> None:

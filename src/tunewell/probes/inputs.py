@@ -39,3 +39,12 @@ def spread(logits: Tensor) -> Tensor | None:
     most = max(2, _NUMBERS // flat.shape[1])
     flat = flat[:: max(1, len(flat) // most)]
     return flat.float().std(dim=0).mean() if len(flat) > 1 else None
+
+
+def is_distribution(outputs: object) -> bool:
+    """Return whether `outputs` (rows first, classes last) are probabilities: at least 0, each row's sum 1."""
+    if not isinstance(outputs, Tensor) or not outputs.is_floating_point() or outputs.dim() < 2:
+        return False
+    rows = outputs.detach().flatten(0, -2)[:64].float()
+    sums_to_one = torch.allclose(rows.sum(dim=-1), torch.ones((), device=rows.device), atol=1e-3)
+    return sums_to_one and bool((rows >= 0).all())

@@ -41,6 +41,14 @@ def disk_free(folder: Path) -> int | None:
         return None
 
 
+def file_bytes(path: Path) -> int | None:
+    """Return the size of a file; None: it can't be told."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
 def _largest() -> int | None:
     """Return the most that this process has held, where the present can't be read: macOS."""
     if sys.platform == "win32":

@@ -7,7 +7,7 @@ does not watch, or watches later, makes nobody wait.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.distributed as dist
@@ -36,16 +36,19 @@ class Ranks:
         self.number = 0
         self._name = name
 
-    def compared(self, own: str | None) -> list[str] | None:
-        """Tell the others this process's digest, and return all processes' of the look before, by rank.
+    def compared(self, own: Callable[[], str | None]) -> list[str] | None:
+        """Tell the others this process's digest (`own` is asked for it), and return all processes' of the look before, by rank.
 
         They are those of the look before, since the others need not have come to this one yet. None: there is but
         one process, or one of them has not told its own.
         """
-        if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() < 2 or own is None:
+        if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() < 2:
+            return None
+        told = own()
+        if told is None:
             return None
         store = _get_default_store()
-        store.set(self._key(self.number, dist.get_rank()), own)
+        store.set(self._key(self.number, dist.get_rank()), told)
         before = [self._key(self.number - 1, rank) for rank in range(dist.get_world_size())]
         self.number += 1
         if self.number < 2 or not store.check(before):

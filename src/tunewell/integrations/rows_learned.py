@@ -1,0 +1,43 @@
+"""The learning history of single rows in somebody else's loop: which targets are probably wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tunewell.data.row_review import RowReview
+from tunewell.inspections import RowsReviewed
+from tunewell.integrations.given_rows import GivenRows
+from tunewell.integrations.measure import to_numpy
+from tunewell.integrations.update import Update
+
+
+class RowsLearned:
+    """Gathers what the model says of each training row as it is trained on, and reviews it after each epoch."""
+
+    def __init__(self, given: GivenRows, class_names: Sequence[str]) -> None:
+        self._count = len(given)
+        self._trained = 0
+        self._review: RowReview | None = None
+        if given.classes is not None and len(given.classes):
+            count = max(len(class_names), int(given.classes.max()) + 1)
+            names = [*class_names, *(str(label) for label in range(len(class_names), count))]
+            self._review = RowReview(np.arange(self._count), given.classes, names)
+            self._classes = count
+
+    def note(self, update: Update) -> RowsReviewed | None:
+        """Keep what an update showed of its rows; return what it comes to if the update ended an epoch."""
+        before = self._trained // max(1, self._count)
+        for one in update.passes:
+            seen = one.seen
+            if self._review is None or one.rows is None or seen is None or seen.log_probabilities is None:
+                return None
+            if seen.log_probabilities.shape != (len(one.rows), self._classes):
+                return None
+            self._review.note(np.asarray(one.rows), to_numpy(seen.log_probabilities))
+            self._trained += len(one.rows)
+        epoch = self._trained // max(1, self._count)
+        if self._review is None or epoch == before:
+            return None
+        return self._review.review(update.step, epoch)
