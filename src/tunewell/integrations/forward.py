@@ -25,6 +25,8 @@ class Forward:
     tokens: int = 0
     in_evaluation: list[str] = field(default_factory=list)
     in_training: list[str] = field(default_factory=list)
+    announced: bool = False
+    """A loop said that it begins; the model itself has not been called yet, and may never be."""
     scales: dict[str, Tensor] = field(default_factory=dict)
     """``input_mean``, ``input_std`` and ``output_std``, 0-d; where it was looked at."""
 
@@ -83,8 +85,24 @@ class Forwards:
         if self._order is not None:
             self._order.remove()
 
+    def announce(self, batch: Any) -> None:
+        """See the batch of a pass that begins, whatever of the model it goes through: its root may never be called."""
+        self._begin(self.model, batch)
+        forward = self.last
+        if forward is not None and torch.is_grad_enabled():
+            forward.announced = True
+            self._see(forward, first_tensor(batch), None)
+
+    def settle(self) -> None:
+        """The pass has come to its loss."""
+        if self._order is not None:
+            self._order.remove()
+            self._order = None
+        if self.last is not None:
+            self.last.announced = False
+
     def _begin(self, model: nn.Module, _: Any) -> None:
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and not (self.last is not None and self.last.announced):
             self.last = Forward(began=time.perf_counter())
             self.first = self.first or self.last
         if not self.called:
@@ -95,18 +113,22 @@ class Forwards:
         self.called.setdefault(module, len(self.called))
 
     def _end(self, model: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
-        if self._order is not None:
-            self._order.remove()
-            self._order = None
         if not torch.is_grad_enabled():
+            self.settle()
             self.in_training = self.modes.in_training()
             self.free_since = time.perf_counter()
             return
         forward = self.last
+        self.settle()
         if forward is None:  # hooked in the middle of a pass
             return
         inputs = first_tensor(args)
-        inputs = first_tensor(kwargs) if inputs is None else inputs
+        self._see(forward, first_tensor(kwargs) if inputs is None else inputs, output)
+        loss = getattr(output, "loss", None)
+        if isinstance(loss, Tensor) and loss.numel() == 1:
+            self._take_loss(loss)
+
+    def _see(self, forward: Forward, inputs: Tensor | None, output: Any) -> None:
         if inputs is not None:
             is_text = not inputs.is_floating_point() and inputs.dim() == 2
             forward.rows = len(inputs)
@@ -114,11 +136,8 @@ class Forwards:
         forward.in_evaluation = self.modes.in_evaluation()
         forward.in_training = self.modes.in_training()
         if self._is_due():
-            forward.scales = _scales(inputs, output)
+            forward.scales |= _scales(inputs, output)
             self.gives_probabilities = is_distribution(getattr(output, "logits", output))
-        loss = getattr(output, "loss", None)
-        if isinstance(loss, Tensor) and loss.numel() == 1:
-            self._take_loss(loss)
 
 
 def _scales(inputs: Tensor | None, output: Any) -> dict[str, Tensor]:

@@ -80,6 +80,7 @@ class Updates:
     ) -> MicroBatch:
         """Note a loss before its backward pass."""
         forward = self.forwards.last
+        self.forwards.settle()
         found = micro_batch(
             loss,
             forward.rows if forward else 0,

@@ -137,6 +137,11 @@ class Watcher:
             self._updates.take(loss, ids, row_losses, targets)
         return loss
 
+    def forward_begins(self, batch: Any) -> None:
+        """See the batch of the coming forward pass: for loops that call parts of the model and never the whole."""
+        if not self._closed:
+            self._updates.forwards.announce(batch)
+
     def evaluated(
         self,
         loss: float | Tensor,
