@@ -35,14 +35,13 @@ def diagnose(
 
     import msgspec
 
-    from tunewell.integrations.logs import diagnosed, read
-    from tunewell.runs import story
+    from tunewell.integrations.logs import as_text, diagnosed, read, told
 
-    told = story.why(diagnosed(read(path), _by_role(column or [])))
+    diagnosis = told(diagnosed(read(path), _by_role(column or [])))
     if as_json:
-        print(msgspec.json.encode(told).decode())
+        print(msgspec.json.encode(diagnosis).decode())
     else:
-        sys.stdout.write(story.as_text(told))
+        sys.stdout.write(as_text(diagnosis))
 
 
 def _by_role(asked: list[str]) -> dict[str, str]:

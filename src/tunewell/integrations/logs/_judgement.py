@@ -10,31 +10,33 @@ from tunewell.integrations.logs._moments import moments_of
 from tunewell.integrations.logs._names import Columns, columns_of, main_score
 from tunewell.integrations.logs._records import records_of
 from tunewell.monitors import Watch, build
-from tunewell.plugins import load, names
+from tunewell.plugins import names
 from tunewell.problems import LogError, Problem
 from tunewell.records import Ended, Eval, Note, Record, Step
 
-_NEEDS = {
+_OF_CURVES = {
+    "loss_spike": "loss",
+    "divergence": "loss",
+    "oscillation": "loss",
+    "non_finite": "loss",
+    "underfitting": "loss",
+    "learning_rate_too_high": "loss",
     "exploding_gradient": "gradient_norm",
-    "stall": "seconds",
+    "gradient_spike": "gradient_norm",
+    "schedule_too_fast": "learning_rate",
+    "no_warmup": "learning_rate",
     "overfitting": "validation_loss",
     "overtraining": "validation_loss",
     "plateau": "validation_loss",
+    "stall": "seconds",
 }
-"""What a monitor of curves can't do without, beside the loss: a role of `_names.ROLES`, or the seconds of an update."""
+"""Monitors that a log can be enough for, and what each needs of it: a role of `_names`, or an update's seconds."""
 _MISSING = {
+    "loss": "the log has no training loss",
     "gradient_norm": "the log has no gradient norm",
     "learning_rate": "the log has no learning rate",
     "validation_loss": "the log has no validation loss",
     "seconds": "the log does not tell how long an update took",
-}
-_SHORT = 100
-"""Entries below which rules that compare long windows are given shorter ones."""
-_SHORTENED: dict[str, dict[str, Any]] = {
-    "loss_spike": {"armed": 10},
-    "exploding_gradient": {"armed": 10},
-    # All of 8 losses above all of 16 has odds of 1 in 735,471 by chance, a z of 3.9.
-    "divergence": {"recent": 8, "best": 16, "rank_z": 3.8},
 }
 
 
@@ -58,45 +60,44 @@ def diagnosed(log: ForeignLog, asked: Mapping[str, str]) -> list[Record]:
 
 
 def _told(records: Sequence[Record], columns: Columns) -> Iterator[Record]:
-    settings, missing = _settings(records, columns)
-    watch = Watch(build(settings))
+    missing = {
+        name: _MISSING[need] for name, need in _OF_CURVES.items() if need not in _known(records, columns)
+    }
+    watch = Watch(build(_settings(columns) | dict.fromkeys(missing.keys() & names("monitors"), False)))
     ended = [record for record in records if isinstance(record, Ended)]
     for record in records:
         if not isinstance(record, Ended):
             yield record
             yield from watch.observe(record)
+    inside: list[str] = []
     for name, verdict in watch.verdicts().items():
-        if verdict.kind != "seen":
-            yield Note(step=0, text=f"{_words(name)}: {verdict.text}", topic="verdict")
+        if verdict.kind == "blind" and name not in _OF_CURVES:
+            inside.append(_words(name))
+        elif verdict.kind != "seen":
+            yield _verdict(f"{_words(name)}: {verdict.text}")
     for name, why in missing.items():
-        yield Note(step=0, text=f"{_words(name)}: could not be checked: {why}", topic="verdict")
-    inside = [_words(name) for name in names("monitors") if _looks_inside(name)]
+        yield _verdict(f"{_words(name)}: could not be checked: {why}")
     if inside:
-        text = f"{len(inside)} kinds of fault show in no log, only inside the run, as `tunewell.watch` looks at it"
-        yield Note(step=0, text=f"{text}: {', '.join(inside)}", topic="verdict")
+        yield _verdict(
+            f"{len(inside)} kinds of fault leave no mark in a log and can only be seen inside the run, by "
+            f"`tunewell.watch` or a callback: {', '.join(inside)}"
+        )
     yield from ended
 
 
-def _settings(
-    records: Sequence[Record], columns: Columns
-) -> tuple[dict[str, Literal[False] | dict[str, Any]], dict[str, str]]:
-    """Return settings of the monitors for this log, and of those that can't be asked why not."""
-    settings: dict[str, Literal[False] | dict[str, Any]] = {
-        name: {"metric": main_score(columns.scores)} for name in ("overfitting", "overtraining", "plateau")
-    }
-    if sum(isinstance(record, Step) for record in records) < _SHORT:
-        settings |= _SHORTENED
-    missing = {name: _MISSING[need] for name, need in _NEEDS.items() if need not in columns.roles}
-    for name in names("monitors"):
-        if name in missing or _looks_inside(name):
-            settings[name] = False
-    return settings, missing
+def _settings(columns: Columns) -> dict[str, Literal[False] | dict[str, Any]]:
+    metric = main_score(columns.scores)
+    return {name: {"metric": metric} for name in ("overfitting", "overtraining", "plateau")}
 
 
-def _looks_inside(monitor: str) -> bool:
-    """Tell whether a monitor reads nothing that a log could hold."""
-    reads = getattr(load("monitors", monitor), "reads", ())
-    return bool(reads) and not {Step, Eval}.intersection(reads)
+def _known(records: Sequence[Record], columns: Columns) -> set[str]:
+    """Return what the log tells: roles of columns, and ``loss`` where any of its kinds is there."""
+    known = set(columns.roles)
+    return known | ({"loss"} if any(isinstance(record, Step) for record in records) else set())
+
+
+def _verdict(text: str) -> Note:
+    return Note(step=0, text=text, topic="verdict")
 
 
 def _words(name: str) -> str:

@@ -95,7 +95,7 @@ def _started(log: ForeignLog, moments: Sequence[Moment], *, scaled: bool) -> Sta
     paces = [moment.step / epoch for moment in moments if (epoch := moment.values.get("epoch", 0.0)) > 0]
     validation = max((moment.rows for moment in moments), default=0)
     return Started(
-        run=log.file.parent.name if log.file.suffix == ".json" else log.file.name,
+        run="/".join(log.file.resolve().parts[-2:]),
         recipe_hash="",
         data_hash="",
         fingerprint={"tool": log.tool} | ({"precision": "fp16"} if scaled else {}),

@@ -1,0 +1,51 @@
+"""What is done to a run, whatever tool makes it: factors of the rate and of the loss by update, rows, epochs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One run's conditions. Shares are of the planned updates."""
+
+    name: str
+    codes: tuple[str, ...]
+    """Any of these names it rightly; none: it is sound, and nothing above info may be said."""
+    rate: float = 1.0
+    """Factor on the rate from the start."""
+    rate_jump: float = 1.0
+    """Factor on the rate from the middle on."""
+    spike: float = 1.0
+    """Factor on the loss, gradient included, of one update in the middle, whose targets are wrong too."""
+    nan_from_middle: bool = False
+    rows: int | None = None
+    """Training rows; None: all."""
+    noise: float = 0.0
+    """Share of training labels drawn anew."""
+
+    def rate_at(self, step: int, total: int) -> float:
+        """Return the factor of the rate at `step` (from 0): warm-up, linear decay, and the fault's own."""
+        warmup = max(1, total // 10)
+        shape = min((step + 1) / warmup, max(0.0, (total - step) / (total - warmup)))
+        return shape * self.rate * (self.rate_jump if step >= total // 2 else 1.0)
+
+    def loss_at(self, loss: torch.Tensor, step: int, total: int) -> torch.Tensor:
+        """Return what is differentiated and logged at `step` (from 0)."""
+        if self.nan_from_middle and step == total // 2:
+            return loss * torch.tensor(float("nan"))
+        return loss * self.spike if step == total // 2 else loss
+
+
+FAULTS = [
+    Fault("sound", ()),
+    Fault("sound, few rows an update seen", (), noise=0.1),
+    Fault("rate too high", ("learning_rate_too_high", "divergence", "no_warmup", "underfitting"), rate=100.0),
+    Fault("rate jumps", ("learning_rate_too_high", "divergence", "loss_spike"), rate_jump=100.0),
+    Fault("rate too low", ("learning_rate_too_low", "underfitting"), rate=1e-3),
+    Fault("NaN", ("non_finite",), nan_from_middle=True),
+    Fault("spike", ("loss_spike",), spike=50.0),
+    Fault("learned by heart", ("overfitting",), rows=64, noise=0.3),
+]
