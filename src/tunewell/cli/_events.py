@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tunewell.cli._progress import scores
 from tunewell.records import Acted, Eval, Finding, Note, Record, Rewound, StageBegan, Started
-from tunewell.runs.incidents import describe
+from tunewell.runs.wording import describe
 
 _MARKS = {"info": "·", "warning": "▲", "critical": "✖"}
 _COLOURS = {"info": "", "warning": "yellow", "critical": "red"}

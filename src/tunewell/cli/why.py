@@ -14,12 +14,15 @@ def why(run: RunName, /, *, as_json: AsJson = False) -> None:
 
     import msgspec
 
+    from tunewell.cli._rows import row_texts
     from tunewell.cli._where import ROOT
     from tunewell.runs import log, story
     from tunewell.runs.folder import find
 
-    told = story.why(list(log.read(find(run, ROOT).log)))
+    folder = find(run, ROOT)
+    told = story.why(list(log.read(folder.log)))
     if as_json:
         print(msgspec.json.encode(told).decode())
     else:
-        sys.stdout.write(story.as_text(told))
+        rows = row_texts(folder) if any(incident.rows for incident in told.incidents) else None
+        sys.stdout.write(story.as_text(told, rows))

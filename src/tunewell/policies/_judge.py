@@ -258,10 +258,10 @@ class Judge:
 
     def _acted(self, record: Acted, facts: Callable[[], Facts]) -> list[Decision]:
         state = self._state
-        place = next(
-            (i for i, one in enumerate(state.courses) if one.awaited and one.code == record.code), None
-        )
-        if place is None or not record.code:
+        own = (record.code, record.remedy)
+        awaited = (i for i, one in enumerate(state.courses) if one.awaited and (one.code, one.remedy) == own)
+        place = next(awaited, None)
+        if place is None:
             return []
         course = state.courses[place]
         course = msgspec.structs.replace(course, awaited=course.awaited - 1)
@@ -323,7 +323,7 @@ class Judge:
             remedy=course.remedy,
         )
         reason = f"{_words(course.remedy)} did not help"
-        return [effect, *(Proposal(action, reason, "", course.by) for action in undo), *follows]
+        return [effect, *(Proposal(action, reason, course.code, course.by) for action in undo), *follows]
 
     def _superseded(self, finding: Finding) -> list[Decision]:
         """Return what takes back remedies for symptoms whose cause `finding` names: that is mended in their place."""
@@ -331,7 +331,9 @@ class Judge:
         ended = [one for one in courses if _is_remedy(one) and _effects.is_caused_by(one, finding)]
         self._state.courses = [one for one in courses if all(one is not other for other in ended)]
         reason = f"its cause was found: {_words(finding.code)}"
-        return [Proposal(action, reason, "", course.by) for course in ended for action in course.undo]
+        return [
+            Proposal(action, reason, course.code, course.by) for course in ended for action in course.undo
+        ]
 
     def _refuted(self, finding: Finding, facts: Callable[[], Facts]) -> list[Decision]:
         """Return what ends the remedies that `finding` shows to be of no use before their time is up."""

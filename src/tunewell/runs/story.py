@@ -8,13 +8,22 @@ from typing import Any
 
 import msgspec
 
-from tunewell.records import Ended, Eval, Finding, Note, Record, Rewound, Started, Step
-from tunewell.runs.incidents import Deed, Incident, incidents
+from tunewell.records import Answered, Ended, Eval, Finding, Note, Proposed, Record, Rewound, Started, Step
+from tunewell.runs.incidents import BlamedRow, Deed, Incident, incidents
 from tunewell.runs.timeline import timeline
+from tunewell.runs.wording import intended
 
 _WIDTH = 100
 _SHOWN_ROWS = 5
+_OVER = {"completed", "stopped"}
 _SHOWN_ITEMS = 8
+_OUTCOMES = {
+    "applied": "",
+    "proposed": "",
+    "approved": "",
+    "declined": "",
+    "dry_run": " (only shown: dry run)",
+}
 _NAMES = {"non_finite": "NaN or infinite values"}
 """Kinds of fault that read badly as they are spelled."""
 
@@ -34,6 +43,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     incidents: list[Incident]
     other_deeds: list[Deed]
     """Actions that answer no incident, such as early stopping by the recipe."""
+    questions: list[str] = []
+    """What the run asks and nobody has answered, in a sentence each."""
     interruptions: list[str]
     """Each resume, in a sentence."""
     remarks: list[str]
@@ -65,12 +76,13 @@ def why(records: Sequence[Record]) -> Story:
     return Story(
         run=run,
         status=ended.status if ended else "unfinished",
-        headline=_headline(run, ended, step, found, blind=bool(unchecked)),
+        headline=_headline(run, ended, step, found, checked=len(checked), unchecked=len(unchecked)),
         scores=_scores(line, ended),
         step=step,
         total_steps=started.total_steps if started else 0,
         incidents=found,
         other_deeds=others,
+        questions=_questions(log, run, over=ended is not None and ended.status in _OVER),
         interruptions=[_interruption(r) for r in log if isinstance(r, Rewound) and r.reason == "resume"],
         remarks=_remarks(log, found),
         checked=checked,
@@ -88,6 +100,7 @@ def as_text(story: Story, rows: Callable[[int], str] | None = None) -> str:
         parts.append(_wrapped(story.scores))
     parts += [_incident_text(number, each, rows) for number, each in enumerate(story.incidents, start=1)]
     sections = {
+        "What waits for an answer": story.questions,
         "Also done": [_deed_text(deed) for deed in story.other_deeds],
         "Interruptions": story.interruptions,
         "Also noticed": story.remarks,
@@ -100,7 +113,9 @@ def as_text(story: Story, rows: Callable[[int], str] | None = None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _headline(run: str, ended: Ended | None, step: int, found: list[Incident], *, blind: bool) -> str:
+def _headline(
+    run: str, ended: Ended | None, step: int, found: list[Incident], *, checked: int, unchecked: int
+) -> str:
     if step == 0 and not found:
         return f"{run}: nothing was trained" + (f"; it {ended.status}: {ended.reason}." if ended else " yet.")
     state = {
@@ -113,16 +128,37 @@ def _headline(run: str, ended: Ended | None, step: int, found: list[Incident], *
     if ended and ended.status in {"stopped", "failed"} and ended.reason:
         state += f" ({ended.reason.rstrip('.')})"
     if not found:
-        if blind:
-            return f"{state}; no fault was seen, but not everything could be checked."
-        healthy = ended is None or ended.status in {"completed", "interrupted"}
-        return (
-            f"{state} and is healthy: no fault was seen." if healthy else f"{state}; no monitor saw a fault."
-        )
+        return f"{state}{_all_well(ended, checked, unchecked)}"
     told = [_in_brief(incident) for incident in found[:3]]
     if len(found) > 3:
         told.append(f"{len(found) - 3} more")
     return f"{state} with {_counted(len(found), 'incident')}: {_joined_words(told)}."
+
+
+def _all_well(ended: Ended | None, checked: int, unchecked: int) -> str:
+    """Return the end of the headline where no fault was seen: a run is healthy only as far as it was looked at."""
+    if ended is None:
+        return "; no fault was seen so far."
+    if unchecked:
+        kinds = f" in the {_counted(checked, 'kind')} that could be checked" if checked else ""
+        return f"; no fault was seen{kinds}, but not everything could be checked."
+    if not checked:
+        return "; no fault was seen, but what could be checked is not known."
+    if ended.status == "completed":
+        return f" and is healthy: no fault was seen, and all {_counted(checked, 'kind')} could be checked."
+    return "; no monitor saw a fault."
+
+
+def _questions(log: Sequence[Record], run: str, *, over: bool) -> list[str]:
+    """Return the proposals that nobody has answered; after the end there is nothing to answer."""
+    answered = {record.id for record in log if isinstance(record, Answered)}
+    waiting = [] if over else [r for r in log if isinstance(r, Proposed) and r.id not in answered]
+    return [
+        f"proposal {one.id}, since step {one.step:,}, because of {_named_kind(one.code)}: to "
+        + " and to ".join(intended(action) for action in [one.action, *one.also])
+        + f" (tunewell approve {run} {one.id} · tunewell decline {run} {one.id})"
+        for one in waiting
+    ]
 
 
 def _in_brief(incident: Incident) -> str:
@@ -185,7 +221,7 @@ def _incident_text(number: int, incident: Incident, rows: Callable[[int], str] |
     lines += _block(
         "Evidence", [f"{_words(key)}: {_value(value)}" for key, value in incident.evidence.items()]
     )
-    lines += _block("Rows to blame", _row_lines(incident.rows, rows))
+    lines += _block("Rows to blame", _row_lines(incident, rows))
     lines += _block("Likely causes", incident.causes)
     lines += _block("What was done", [_deed_text(deed) for deed in incident.deeds] or ["nothing"])
     lines += _block("Afterwards", [incident.aftermath] if incident.aftermath else [])
@@ -202,23 +238,32 @@ def _block(title: str, items: Sequence[str]) -> list[str]:
     return head + [_wrapped(item, " " * 18 + "- ", " " * 20) for item in items[1:]]
 
 
-def _row_lines(blamed: list[int], rows: Callable[[int], str] | None) -> list[str]:
-    if rows is None:
-        return [_value([str(row) for row in blamed])] if blamed else []
-    shown = [f"row {row}: {textwrap.shorten(_plain(rows(row)), 300)}" for row in blamed[:_SHOWN_ROWS]]
-    more = len(blamed) - len(shown)
-    return shown + (
-        [f"and {more:,} more: {_value([str(row) for row in blamed[_SHOWN_ROWS:]])}"] if more else []
-    )
+def _row_lines(incident: Incident, rows: Callable[[int], str] | None) -> list[str]:
+    shown = [_row_line(one, rows) for one in incident.blamed[:_SHOWN_ROWS]]
+    left = incident.rows[len(shown) :]
+    if left:
+        shown.append(f"and {len(left):,} more: {_value([f'{row:,}' for row in left])}")
+    return shown
+
+
+def _row_line(blamed: BlamedRow, rows: Callable[[int], str] | None) -> str:
+    """Say what a row did, and show it where it can be read."""
+    line = f"row {blamed.row:,}"
+    if blamed.step is not None and blamed.share is not None:
+        line += f" made {blamed.share:.0%} of step {blamed.step:,}'s loss"
+    elif blamed.step is not None:
+        line += f" had a loss of {_value(blamed.loss)} at step {blamed.step:,}"
+    return line if rows is None else f"{line}: {textwrap.shorten(_plain(rows(blamed.row)), 400)}"
 
 
 def _deed_text(deed: Deed) -> str:
-    outcome = "" if deed.outcome == "applied" else f" ({deed.outcome})"
+    outcome = _OUTCOMES.get(deed.outcome, f" ({deed.outcome})")
     detail = f": {deed.detail}" if deed.detail else ""
     reason = deed.reason.rstrip(".") if " " in deed.reason else _words(deed.reason)
     reason = f"; reason: {reason}" if reason else ""
     by = "the recipe" if deed.by == "recipe" else deed.by
-    return f"step {deed.step:,}: {by} {deed.what}{outcome}{detail}{reason}"
+    effect = f". {deed.effect[0].upper()}{deed.effect[1:]}" if deed.effect else ""
+    return f"step {deed.step:,}: {by} {deed.what}{outcome}{detail}{reason}{effect}"
 
 
 def _value(value: Any) -> str:
@@ -247,7 +292,13 @@ def _plain(text: str) -> str:
 
 
 def _named(incident: Incident) -> str:
-    return ", then ".join(_NAMES.get(code, _words(code)) for code in incident.codes)
+    """Return the cause, then what it brought about."""
+    cause, *symptoms = (_named_kind(code) for code in incident.codes)
+    return f"{cause}, with {_joined_words(symptoms)}," if symptoms else cause
+
+
+def _named_kind(code: str) -> str:
+    return _NAMES.get(code, _words(code))
 
 
 def _words(code: str) -> str:
