@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
+import sick_data
 from traces import PLAIN, changed, healthy
 
 from tunewell.records import Eval, Record, Step
@@ -175,6 +176,8 @@ SICK: dict[str, Callable[[int], list[Record]]] = {
 }
 """A run that has the fault, by the name of its monitor; from step 300 on, underfitting from the first."""
 
+SICK |= sick_data.SICK
+
 LATEST = {
     "non_finite": 300,
     "loss_spike": 310,
@@ -188,5 +191,8 @@ LATEST = {
     "plateau": 360,
     "overtraining": 500,
     "stall": 320,
-}
+} | sick_data.LATEST
 """Step by which each must be told."""
+
+FROM_THE_START = {"underfitting", *sick_data.SICK}
+"""Those that are there from the first update on."""

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from sick_traces import LATEST, ONSET, SICK
+from sick_traces import FROM_THE_START, LATEST, ONSET, SICK
 from traces import HEALTHY, Course, healthy, with_harder_rows, with_spike
 
 from tunewell.monitors import Monitor, Watch, build
@@ -70,7 +70,7 @@ def test_it_fires_on_its_sick_trace_near_the_onset(name: str, seed: int) -> None
     assert found, "silent"
     first = found[0]
     assert first.code == first.monitor == name
-    earliest = 1 if name == "underfitting" else ONSET
+    earliest = 1 if name in FROM_THE_START else ONSET
     assert earliest <= first.step <= LATEST[name]
 
 

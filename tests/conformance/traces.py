@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import msgspec
+from healthy_data import checked, label_counts, reviewed
 
 from tunewell.records import Eval, Record, StageBegan, Started, Step
 
@@ -78,7 +79,9 @@ def _records(rng: random.Random, course: Course) -> Iterator[Record]:
         num_classes=course.classes,
         class_counts=dict(zip(names, course.counts, strict=True)),
     )
+    yield checked(course.counts)
     yield _stage(course, 0)
+    epoch = max(1, sum(course.counts) // course.batch)
     progress, since, best, bucket = 0.0, [], 0.0, 1.0
     validation = [rng.gauss(0, 1) for _ in range(800)]
     for step in range(1, course.steps + 1):
@@ -93,6 +96,8 @@ def _records(rng: random.Random, course: Course) -> Iterator[Record]:
         shown = _step(rng, course, step, rate=rate, progress=progress, bucket=bucket)
         since.append(shown.loss)
         yield shown
+        if step % epoch == 0:
+            yield reviewed(sum(course.counts), step, step // epoch)
         if step % course.eval_every == 0:
             train_loss = sum(since) / len(since)
             evaluation = _evaluation(
@@ -163,6 +168,7 @@ def _step(
         layer_gradients=_layers(rng, layers, norm * 0.4, 0.85) if sampled else None,
         layer_updates=_layers(rng, layers, course.update * rate / course.peak, 1.1) if sampled else None,
         worst_rows=[(step * course.batch + worst, losses[worst])] if stands_out else [],
+        label_counts=label_counts(course.counts, course.batch, step) if course.classes > 1 else None,
     )
 
 

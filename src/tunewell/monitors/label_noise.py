@@ -1,0 +1,96 @@
+"""Targets that are wrong."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from tunewell.inspections import RowsReviewed
+from tunewell.monitors._protocol import State, Verdict, judged
+from tunewell.records import Finding, Record, Started
+
+
+class LabelNoise(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that the model contradicts as it contradicts wrong targets, in numbers that chance and difficulty don't give.
+
+    Well-known test sets have 3.3 % wrong labels in the mean, the worst of ten 10 % (Northcutt et al., 2021,
+    arXiv:2103.14749). Below 5 % they are told as an info: worth a look, and no reason to stop. From there on they cost
+    accuracy as soon as the model has the time to learn them by heart. The rows are counted beyond those that hard but
+    right rows give by chance.
+    """
+
+    harmful: Annotated[float, Meta(gt=0, lt=1)] = 0.05
+    """Share of rows with a wrong target that is a fault."""
+    noticed: Annotated[float, Meta(gt=0, lt=1)] = 0.01
+    """Share that is told as an info."""
+
+    reads: ClassVar[tuple[type, ...]] = (Started, RowsReviewed)
+    explains: ClassVar[tuple[str, ...]] = ("overfitting", "plateau", "underfitting")
+
+    def init(self) -> State:
+        """Return the state before any record."""
+        return {"reviewed": 0, "estimated": False, "severity": "", "seen": ""}
+
+    def update(self, state: State, record: Record) -> tuple[State, list[Finding]]:
+        """Judge each review of the rows; told again only if it gets worse."""
+        if isinstance(record, Started):
+            return {**self.init(), "seen": state["seen"]}, []
+        if not isinstance(record, RowsReviewed):
+            return state, []
+        state = {**state, "reviewed": record.rows, "estimated": record.estimate is not None}
+        surplus = len(record.suspects) - 2 * record.expected
+        share = record.estimate or 0.0
+        if share < self.noticed or surplus < max(5.0, 0.2 * share * record.rows):
+            return state, []
+        severity = "warning" if share >= self.harmful else "info"
+        if state["severity"] in ("warning", severity):
+            return state, []
+        finding = _finding(record, severity)
+        return {**state, "severity": severity, "seen": finding.summary}, [finding]
+
+    def verdict(self, state: State) -> Verdict:
+        """Return what can be said up to now."""
+        blind = "" if state["reviewed"] else "no history of single rows was reviewed"
+        if state["reviewed"] and not state["estimated"]:
+            blind = "no model of the rows was good enough to contradict a target"
+        return judged(state, blind=blind, fine="no more targets are contradicted than hard rows explain")
+
+
+def _finding(record: RowsReviewed, severity: str) -> Finding:
+    worst = record.suspects[0]
+    example = f"surest: row {worst.row:,}, `{worst.given}`" + (
+        f", rather `{worst.suggested}`" if worst.suggested else ""
+    )
+    listed = f" All of them stand in {record.file}." if record.file else ""
+    step = max(1, record.step)
+    return Finding(
+        step=step,
+        monitor="label_noise",
+        code="label_noise",
+        severity="warning" if severity == "warning" else "info",
+        summary=f"About {record.estimate or 0:.0%} of {record.rows:,} training rows seem to have a wrong target; "
+        f"{len(record.suspects):,} are named ({example}).{listed}",
+        meaning="What is wrong can only be learned by heart, and then costs accuracy on new rows.",
+        causes=[
+            "mistakes or guesses of those who labelled, or of a program that did",
+            "two classes that are hard to tell apart, or defined differently by different people",
+            "targets that were mixed up in a part of the rows",
+        ],
+        advice=[
+            "look through the named rows, surest first; correct or exclude them",
+            "stop early, or set `label_smoothing`: wrong targets are learned last",
+        ],
+        evidence={
+            "onset": 1,
+            "estimate": record.estimate,
+            "expected": record.expected,
+            "epoch": record.epoch,
+            "suspects": [
+                {"row": one.row, "given": one.given, "suggested": one.suggested, "confidence": one.confidence}
+                for one in record.suspects[:20]
+            ],
+        },
+        rows=[one.row for one in record.suspects],
+    )
