@@ -20,10 +20,13 @@ def micro_batch(
     rows: list[int] | None,
     row_losses: Tensor | None,
     targets: Tensor | None,
+    *,
+    whole: bool,
 ) -> MicroBatch:
     """Return what is known of `loss` before its backward pass; what is not given is read from its graph.
 
-    `row_count` is the batch's number of rows as the model saw it, 0 if it is not known. Raises `RunError` for what is
+    `row_count` is the batch's number of rows as the model saw it, 0 if it is not known. Not `whole`: only the classes are
+    read, which costs next to nothing. Raises `RunError` for what is
     no loss, or when the graph is gone already.
     """
     if not isinstance(loss, Tensor) or loss.numel() != 1:
@@ -31,7 +34,9 @@ def micro_batch(
         fix = "give the mean over the batch; losses of rows go into `row_losses`"
         raise RunError(Problem("run", f"a loss is one number, and this is {shape}", fix=fix))
     try:
-        seen = graph.loss_seen(loss)
+        seen = graph.loss_seen(loss) if whole else None
+        if not whole and targets is None:
+            targets = graph.classes_seen(loss)
     except RuntimeError as error:
         fix = "call `watch.loss(loss)` before `loss.backward()`"
         raise RunError(
@@ -47,10 +52,16 @@ def micro_batch(
         row_count=row_count or (len(rows) if rows else 0),
         tokens=tokens,
     )
+    if not found.row_count and targets is not None:
+        found.row_count = len(targets)
+    if found.targets is not None and len(found.targets) != found.row_count:
+        found.targets = None
     if seen is None:
         return found
     if not found.row_count and seen.targets.dim():
         found.row_count = len(seen.targets)
+    if found.rows is not None and len(found.rows) != found.row_count:
+        found.rows = None  # cut into micro-batches: which rows these are is not known
     if found.targets is None and seen.log_probabilities is not None and seen.targets.dim() == 1:
         found.targets = seen.targets if len(seen.targets) == found.row_count else None
     if found.row_losses is None:

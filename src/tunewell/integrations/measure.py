@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +26,9 @@ def to_records(
     wanted = [_numbers(update) for update in updates]
     values = iter(_fetch([tensor for numbers in wanted for tensor in numbers.values()]))
     fetched = [{name: next(values) for name in numbers} for numbers in wanted]
+    for update, numbers in zip(updates, fetched, strict=True):
+        alone = len(update.passes) == 1 and update.looked_at
+        update.is_plain = alone and math.isclose(numbers["given"], numbers["loss"], rel_tol=1e-3)
     return [
         (_step(update, numbers, class_names, epoch_of_row), _inspected(update, numbers))
         for update, numbers in zip(updates, fetched, strict=True)
@@ -31,15 +36,21 @@ def to_records(
 
 
 def objective(passes: Sequence[MicroBatch]) -> Tensor:
-    """Return the mean loss over the update's targets, 0-d: that of its micro-batches, weighted by what counts.
+    """Return the mean loss over the update's targets, 0-d: that of its micro-batches, weighted by what counts."""
+    whole = [one.seen for one in passes if one.seen is not None and one.seen.is_all]
+    if len(whole) == len(passes):
+        loss_sum = torch.stack([one.loss_sum for one in whole]).sum()
+        return loss_sum / torch.stack([one.count for one in whole]).sum()
+    return as_given(passes)
+
+
+def as_given(passes: Sequence[MicroBatch]) -> Tensor:
+    """Return the mean of the losses as they were given, 0-d, weighted by rows.
 
     A loss that is divided by the number of its update's micro-batches is told undivided.
     """
-    seen = [one.seen for one in passes]
-    if all(one is not None and one.is_all for one in seen):
-        whole = [one for one in seen if one is not None]
-        loss_sum = torch.stack([one.loss_sum for one in whole]).sum()
-        return loss_sum / torch.stack([one.count for one in whole]).sum()
+    if len(passes) == 1:
+        return passes[0].loss
     losses = torch.stack(
         [one.loss.float() * (one.divisor if one.divisor == len(passes) else 1.0) for one in passes]
     )
@@ -56,14 +67,20 @@ def _numbers(update: Update) -> dict[str, Tensor]:
     if update.looked_at:
         of_losses(update)
         numbers |= update.shown
+        numbers["given"] = as_given(update.passes)
     return numbers
 
 
 def _fetch(scalars: Sequence[Tensor]) -> list[float]:
     device = scalars[0].device
     # fp32 on the device: MPS has no fp64
-    together = torch.stack([tensor.detach().to(device).float().reshape(()) for tensor in scalars])
-    numbers: list[float] = together.tolist()
+    alike = [
+        tensor
+        if tensor.dtype == torch.float32 and tensor.device == device and tensor.dim() == 0
+        else tensor.to(device).float().reshape(())
+        for tensor in scalars
+    ]
+    numbers: list[float] = torch.stack(alike).tolist()
     return numbers
 
 
@@ -124,10 +141,8 @@ def _label_counts(update: Update, class_names: Sequence[str]) -> dict[str, int] 
     known = [one for one in targets if one is not None and one.dim() == 1 and not one.is_floating_point()]
     if not known or len(known) < len(targets):
         return None
-    classes, counts = np.unique(np.concatenate([to_numpy(one) for one in known]), return_counts=True)
-    return {
-        name_of(int(label), class_names): int(count) for label, count in zip(classes, counts, strict=True)
-    }
+    counts = Counter(label for one in known for label in one.tolist())
+    return {name_of(label, class_names): counts[label] for label in sorted(counts)}
 
 
 def name_of(label: int, class_names: Sequence[str]) -> str:

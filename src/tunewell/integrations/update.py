@@ -57,5 +57,7 @@ class Update:
     """‖Δθ‖/‖θ‖ by layer."""
     divisor: float = 1.0
     """What the gathered gradient was divided by before the update."""
+    is_plain: bool = False
+    """It had one backward pass, and the loss that was given is the mean that is logged."""
     scaled: bool = False
     """A gradient scaler multiplied the loss: what was differentiated can't be compared."""

@@ -51,6 +51,8 @@ class Updates:
         self.rows = 0
         self.batch_rows: list[int] | None = None
         """Ids of the rows that come next, where `Watcher.batches` gave them out."""
+        self.reads_losses = True
+        """Whether each loss is read from its graph, not only when looked into: where it is not the mean that is logged."""
         self.without_loss = 0
         """Updates of which no loss was given."""
         self._in_backward = False
@@ -88,6 +90,10 @@ class Updates:
             self.batch_rows if rows is None else rows,
             row_losses,
             targets,
+            whole=self.reads_losses
+            or self.current.looked_at
+            or rows is not None
+            or self.batch_rows is not None,
         )
         self._in_backward = False
         self._look_where_modes_changed()
@@ -158,7 +164,23 @@ class Updates:
 
     # The update.
 
-    def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
+        """Look at the gathered gradients; where a closure computes them within the step, right behind it."""
+        closure = args[1] if len(args) > 1 else kwargs.get("closure")
+        if closure is None:
+            self._gathered(optimizer)
+            return None
+
+        def followed() -> Any:
+            found = closure()
+            self._gathered(optimizer)
+            return found
+
+        if len(args) > 1:
+            return (args[0], followed, *args[2:]), kwargs
+        return args, {**kwargs, "closure": followed}
+
+    def _gathered(self, optimizer: Optimizer) -> None:
         update = self.current
         if not update.passes:
             return

@@ -42,7 +42,8 @@ from tunewell.runs.environment import environment
 from tunewell.training.device import Compute, torch_facts
 
 SYNC_UPDATES = 10
-"""Updates measured on a GPU between two transfers to the processor; on the processor nothing waits."""
+"""Updates that may wait to be judged together, which is cheaper and on a GPU saves it from waiting for the processor.
+On the processor none waits where a policy may act."""
 
 Status = Literal["completed", "stopped", "interrupted", "failed"]
 Rows = Sequence[int] | Tensor
@@ -179,6 +180,7 @@ class Watcher:
         for rows in self._hands.rows.batches(order):
             self._updates.batch_rows = rows
             yield rows
+        self._updates.batch_rows = None
 
     def close(self, status: Status = "completed", reason: str = "") -> None:
         """End the record and take every hook away; harmless when repeated."""
@@ -273,7 +275,8 @@ class Watcher:
                 update, self._updates.parameters, self._ranks, self._journal.log, self._total_steps
             )
         self._waiting.append(update)
-        if update.passes[0].loss.is_cpu or len(self._waiting) >= SYNC_UPDATES:
+        at_once = self._acts and update.passes[0].loss.is_cpu
+        if at_once or update.looked_at or len(self._waiting) >= SYNC_UPDATES:
             self._flush()
 
     def _flush(self) -> None:
@@ -294,6 +297,8 @@ class Watcher:
             self._record(step)
             if inspected is not None:
                 self._record(inspected)
+            if update.looked_at:
+                self._updates.reads_losses = not update.is_plain
             self._note_rows(update)
         self._judging.read_inbox()
         self._keep_healthy(measured[-1][0])

@@ -70,12 +70,24 @@ def loss_seen(loss: Tensor) -> LossSeen | None:
 
     Raises `RuntimeError` if the graph is gone, that is after the backward pass.
     """
-    for node in behind(loss.grad_fn, _SEARCHED):
-        read = _READERS.get(node.name())
-        if read is not None:
-            with torch.no_grad():
-                return read(node, _is_all(loss.grad_fn, node))
-    return None
+    node = _known_loss(loss)
+    if node is None:
+        return None
+    with torch.no_grad():
+        return _READERS[node.name()](node, _is_all(loss.grad_fn, node))
+
+
+def classes_seen(loss: Tensor) -> Tensor | None:
+    """Return the (rows,) classes that the first cross-entropy behind `loss` was given, and nothing else; or None."""
+    node = _known_loss(loss)
+    if node is None or node.name() != "NllLossBackward0" or node._saved_target.dim() != 1:
+        return None
+    targets: Tensor = node._saved_target
+    return targets
+
+
+def _known_loss(loss: Tensor) -> Node | None:
+    return next((node for node in behind(loss.grad_fn, _SEARCHED) if node.name() in _READERS), None)
 
 
 def divisor(loss: Tensor) -> float:
