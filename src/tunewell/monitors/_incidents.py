@@ -129,7 +129,12 @@ class Incidents:
         is_new_cause = any(finding.code not in one["codes"] for one in caused)
         if merged and not is_new_cause and not _is_news(merged[0], finding):
             return None
-        place: State = {"incident": told.id, "cause": told.cause, "onset": told.onset}
+        place: State = {
+            "incident": told.id,
+            "cause": told.cause,
+            "codes": list(told.codes),
+            "onset": told.onset,
+        }
         if len(merged) > 1:  # what was told of them belongs here from now on
             place["tied"] = [one["id"] for one in merged[1:]]
         return msgspec.structs.replace(finding, evidence=finding.evidence | place)

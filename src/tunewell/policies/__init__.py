@@ -7,7 +7,8 @@ What a policy proposes is applied by `training.act.apply` alone. To add one, add
 from __future__ import annotations
 
 from tunewell.policies._effects import kind_of
-from tunewell.policies._judge import Decision, Judge
+from tunewell.policies._judge import Judge
+from tunewell.policies._proposing import Decision
 from tunewell.policies._protocol import Facts, Policy, Proposal, State
 
 __all__ = ["Decision", "Facts", "Judge", "Policy", "Proposal", "State", "kind_of"]

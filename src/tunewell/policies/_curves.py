@@ -26,6 +26,7 @@ class Curves(msgspec.Struct, frozen=True, kw_only=True):
 
     losses: list[tuple[int, float]] = []
     """Of updates that were made, with a finite loss."""
+    rates: list[tuple[int, float]] = []
     norms: list[tuple[int, float]] = []
     layer_norms: list[tuple[int, dict[str, float]]] = []
     bad: list[tuple[int, bool]] = []
@@ -86,12 +87,19 @@ def looks_in(record: Record) -> dict[str, float]:
 
 def facts_of(curves: Curves) -> dict[str, Any]:
     """Return what of it a policy's `Facts` hold."""
-    return {"norms": tuple(curves.norms), "layer_norms": tuple(curves.layer_norms)}
+    return {
+        "rates": tuple(curves.rates),
+        "norms": tuple(curves.norms),
+        "layer_norms": tuple(curves.layer_norms),
+    }
 
 
 def _after_step(curves: Curves, step: Step) -> dict[str, Any]:
     is_finite = math.isfinite(step.loss) and math.isfinite(step.gradient_norm)
-    changes: dict[str, Any] = {"bad": _pushed(curves.bad, (step.step, not is_finite), KEPT)}
+    changes: dict[str, Any] = {
+        "bad": _pushed(curves.bad, (step.step, not is_finite), KEPT),
+        "rates": _pushed(curves.rates, (step.step, step.learning_rate), KEPT),
+    }
     if is_finite and not step.skipped:
         changes["losses"] = _pushed(curves.losses, (step.step, step.loss), KEPT)
         changes["norms"] = _pushed(curves.norms, (step.step, step.gradient_norm), KEPT)

@@ -15,6 +15,7 @@ from tunewell.actions import Action
 from tunewell.monitors._scores import is_falling
 from tunewell.monitors._statistics import median, rank_z, spread
 from tunewell.policies._curves import LOOKS, Curves, looks_in
+from tunewell.policies._remedies import onset
 from tunewell.records import Eval, Finding, Record, Step
 
 Kind = Literal["loss", "bad", "look", "score", "rows"]
@@ -155,7 +156,8 @@ def is_caused_by(course: Course, finding: Finding) -> bool:
     """Return whether `finding` names the cause of the fault that `course` is for."""
     incident = finding.evidence.get("incident")
     same = incident is not None and incident == course.finding.evidence.get("incident")
-    return same and finding.code == finding.evidence.get("cause") != course.code
+    known = course.code in finding.evidence.get("codes", ())  # ids come again after a rollback
+    return same and known and finding.code == finding.evidence.get("cause") != course.code
 
 
 def is_refuted_by(course: Course, finding: Finding) -> bool:
@@ -164,9 +166,7 @@ def is_refuted_by(course: Course, finding: Finding) -> bool:
         return False
     if kind_of(course.code) not in ("loss", "bad") or kind_of(finding.code) not in ("loss", "bad"):
         return False
-    return finding.code == course.code or finding.step - course.updates <= int(
-        finding.evidence.get("onset") or finding.step
-    )
+    return finding.code == course.code or finding.step - course.updates <= onset(finding)
 
 
 def refuted(course: Course, finding: Finding) -> Outcome:
@@ -212,11 +212,11 @@ def _losses_before(course: Course) -> tuple[list[float], list[float]]:
 
     After a rollback those of the same steps are taken, where there are enough: a loss falls by itself as time goes on.
     """
-    onset = int(course.finding.evidence.get("onset") or course.finding.step)
-    sick = [(step, loss) for step, loss in course.before.losses if step >= onset]
+    began = onset(course.finding)
+    sick = [(step, loss) for step, loss in course.before.losses if step >= began]
     first = course.position + course.updates - JUDGED
     paired = [loss for step, loss in sick if first < step <= course.position + course.updates]
-    sound = [loss for step, loss in course.before.losses if step < onset][-2 * JUDGED :]
+    sound = [loss for step, loss in course.before.losses if step < began][-2 * JUDGED :]
     return (paired if len(paired) >= FEW else [loss for _, loss in sick][-2 * JUDGED :]), sound
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -11,10 +12,11 @@ from tunewell.actions import Action, Rollback
 from tunewell.inspections import Inspected
 from tunewell.plugins import load
 from tunewell.policies import _curves, _effects
-from tunewell.policies._answers import Answer, answers
+from tunewell.policies._answers import answers
 from tunewell.policies._curves import Curves
 from tunewell.policies._effects import Course, Outcome
-from tunewell.policies._ladders import actions_of, next_remedy
+from tunewell.policies._ladders import CALMING
+from tunewell.policies._proposing import Decision, chosen, grouped, in_words, spent, what_follows
 from tunewell.policies._protocol import Facts, Policy, Proposal
 from tunewell.recipe import Recipe
 from tunewell.records import (
@@ -30,9 +32,6 @@ from tunewell.records import (
     Step,
     spell_non_finite,
 )
-
-Decision = Proposal | Proposed | Effect | Note
-"""What follows from a record: an action to carry out and to log as `Acted`, or a record to log."""
 
 
 class _Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,15 +127,11 @@ class Judge:
                 decisions += self._answered(record)
             case Step() | Inspected() | Eval():
                 decisions += self._measured(record, facts)
-        left = []
-        for finding in findings:
-            decisions += self._superseded(finding)
-            instead = self._refuted(finding, facts)
+        if findings:
+            decisions += self._superseded(findings)
+            instead, left = self._refuted(findings, facts)
             decisions += instead
-            if not any(isinstance(one, Proposal | Proposed) for one in instead):
-                left.append(finding)
-        if left:
-            decisions += self._decided(left, facts())
+            decisions += self._decided(left, facts()) if left else []
         return decisions
 
     def pack(self) -> dict[str, Any]:
@@ -158,36 +153,26 @@ class Judge:
         for finding in findings:
             answer = self._on.get(finding.code)
             if answer is not None and answer.remedy:
-                proposals += self._chosen(finding, answer, facts)
+                proposals += chosen(finding, answer, facts, self.name)
             elif answer is None or answer.mode == "ask":
                 left.append(finding)
         self._state.policy, more = self.policy.decide(self._state.policy, left, facts)
         proposals += more
         for finding in left:
-            if finding.code in self._on and not any(one.finding_code == finding.code for one in more):
-                proposals += self._chosen(finding, self._on[finding.code], facts)
+            if finding.code in self._on and all(one.finding_code != finding.code for one in more):
+                proposals += chosen(finding, self._on[finding.code], facts, self.name)
         return self._disposed(proposals, findings, facts)
-
-    def _chosen(self, finding: Finding, answer: Answer, facts: Facts) -> list[Proposal]:
-        """Return the remedy that `on` names, or the next of the ladder where it only says ``ask``."""
-        if finding.code in facts.in_treatment or answer.remedy in facts.failed.get(finding.code, ()):
-            return []
-        if answer.remedy:
-            found = answer.remedy, actions_of(answer.remedy, finding, facts)
-        else:
-            found = next_remedy(finding, facts) or ("", ())
-        return [Proposal(action, finding.summary, finding.code, self.name, found[0]) for action in found[1]]
 
     def _disposed(self, proposals: list[Proposal], findings: list[Finding], facts: Facts) -> list[Decision]:
         """Return `proposals` within the budget, begin to follow them, and turn those to be asked into questions."""
         decisions: list[Decision] = []
-        for group in _grouped(proposals):
+        for group in grouped(proposals):
             first = group[0]
             finding = next((one for one in findings if one.code == first.finding_code), None)
             if first.by == "recipe" or finding is None:
                 decisions += group
             elif self._budget is not None and self._state.taken + len(group) > self._budget:
-                decisions += self._say(facts.step, "budget", _spent(self._budget))
+                decisions += self._say(facts.step, "budget", spent(self._budget))
             elif (answer := self._on.get(first.finding_code)) is not None and answer.mode == "ask":
                 decisions.append(self._ask(group, finding, facts))
             else:
@@ -297,18 +282,23 @@ class Judge:
         return [one for course, found in ended for one in self._concluded(course, found, record.step, facts)]
 
     def _concluded(
-        self, course: Course, found: Outcome, step: int, facts: Callable[[], Facts]
+        self, course: Course, found: Outcome, step: int, facts: Callable[[], Facts], *, goes_on: bool = True
     ) -> list[Decision]:
-        """Return the effect, what takes back what did not help, and the next remedy."""
+        """Return the effect, what takes back what did not help, and the next remedy unless another `goes_on` instead."""
         undo: list[Action] = []
         follows: list[Decision] = []
         if found.helped is False and course.remedy:
             self._fail(course.code, course.remedy)
             known = facts()
-            follows = self._decided([course.finding], known)
+            follows = self._decided([course.finding], known) if goes_on else []
             goes_back = any(isinstance(one, Proposal) and isinstance(one.action, Rollback) for one in follows)
             undo = list(course.undo)
-            if found.worse and not goes_back and any(at <= course.position for at in known.healthy_commits):
+            if (
+                found.worse
+                and goes_on
+                and not goes_back
+                and any(at <= course.position for at in known.healthy_commits)
+            ):
                 undo.append(Rollback(before=course.position + 1))
         effect = Effect(
             step=step,
@@ -319,69 +309,50 @@ class Judge:
             measure=found.measure,
             before=found.before,
             after=found.after,
-            text=f"{found.text}: {_told(found.helped, course, undo, follows)}.",
+            text=f"{found.text}: {what_follows(course, found.helped, undo, follows)}.",
             remedy=course.remedy,
         )
-        reason = f"{_words(course.remedy)} did not help"
+        reason = f"{in_words(course.remedy)} did not help"
         return [effect, *(Proposal(action, reason, course.code, course.by) for action in undo), *follows]
 
-    def _superseded(self, finding: Finding) -> list[Decision]:
-        """Return what takes back remedies for symptoms whose cause `finding` names: that is mended in their place."""
-        courses = self._state.courses
-        ended = [one for one in courses if _is_remedy(one) and _effects.is_caused_by(one, finding)]
-        self._state.courses = [one for one in courses if all(one is not other for other in ended)]
-        reason = f"its cause was found: {_words(finding.code)}"
-        return [
-            Proposal(action, reason, course.code, course.by) for course in ended for action in course.undo
-        ]
-
-    def _refuted(self, finding: Finding, facts: Callable[[], Facts]) -> list[Decision]:
-        """Return what ends the remedies that `finding` shows to be of no use before their time is up."""
-        courses = self._state.courses
-        ended = [one for one in courses if _is_remedy(one) and _effects.is_refuted_by(one, finding)]
-        self._state.courses = [one for one in courses if all(one is not other for other in ended)]
+    def _superseded(self, findings: Sequence[Finding]) -> list[Decision]:
+        """Return what takes back remedies for symptoms whose cause is found now: that is mended in their place."""
         decisions: list[Decision] = []
-        for course in ended:
-            found = _effects.refuted(course, finding)
-            decisions += self._concluded(course, found, finding.step, facts)
+        for finding in findings:
+            for course in self._end(partial(_effects.is_caused_by, finding=finding)):
+                reason = f"its cause was found: {in_words(finding.code)}"
+                decisions += [Proposal(action, reason, course.code, course.by) for action in course.undo]
         return decisions
+
+    def _refuted(
+        self, findings: Sequence[Finding], facts: Callable[[], Facts]
+    ) -> tuple[list[Decision], list[Finding]]:
+        """Return what ends the remedies that findings show to be of no use before their time, and the findings left.
+
+        What is seen after a remedy that can make a run unstable is that remedy's fault: it is taken back, and the next
+        one answers. After any other remedy it is the old trouble, better known now, and is answered itself.
+        """
+        decisions: list[Decision] = []
+        left = list(findings)
+        for course in self._end(lambda one: any(_effects.is_refuted_by(one, f) for f in findings)):
+            against = [one for one in findings if _effects.is_refuted_by(course, one)]
+            others = [one for one in against if one.code != course.code]
+            goes_on = course.remedy not in CALMING or not others
+            found = _effects.refuted(course, (others or against)[0])
+            told = self._concluded(course, found, findings[0].step, facts, goes_on=goes_on)
+            decisions += told
+            if goes_on and any(isinstance(one, Proposal | Proposed) for one in told):
+                left = [one for one in left if one not in against]
+        return decisions, left
+
+    def _end(self, is_over: Callable[[Course], bool]) -> list[Course]:
+        """Take the remedies for which `is_over` holds out of those that are followed, and return them."""
+        courses = self._state.courses
+        ended = [one for one in courses if one.remedy and one.is_measured and is_over(one)]
+        self._state.courses = [one for one in courses if all(one is not other for other in ended)]
+        return ended
 
     def _fail(self, code: str, remedy: str) -> None:
         if remedy and remedy not in self._state.failed.get(code, []):
             failed = [*self._state.failed.get(code, []), remedy]
             self._state.failed = {**self._state.failed, code: failed}
-
-
-def _grouped(proposals: Sequence[Proposal]) -> list[list[Proposal]]:
-    groups: dict[tuple[str, str, str], list[Proposal]] = {}
-    for one in proposals:
-        groups.setdefault((one.by, one.finding_code, one.remedy), []).append(one)
-    return list(groups.values())
-
-
-def _is_remedy(course: Course) -> bool:
-    """Whether `course` is a remedy that was applied, which is undone where it doesn't help."""
-    return bool(course.remedy) and course.is_measured
-
-
-def _told(helped: bool | None, course: Course, undo: list[Action], follows: list[Decision]) -> str:
-    if helped:
-        return "it helped"
-    if helped is None:
-        return "whether it helped can't be told"
-    said = "it did not help"
-    if undo:
-        said += " and is undone" + (", as far as it can be" if course.not_undone else "")
-    if any(isinstance(one, Proposal | Proposed) for one in follows):
-        return f"{said}; the next remedy is tried"
-    return f"{said}; there is nothing else to try" if course.remedy else said
-
-
-def _spent(budget: int) -> str:
-    return (
-        f"the policy's budget of {budget} actions is used up: from now on it only reports (`policy_budget`)"
-    )
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")

@@ -52,6 +52,19 @@ LADDERS: dict[str, tuple[str, ...]] = {
     "overtraining": ("rollback_to_best_and_stop",),
 }
 
+CALMING = frozenset(
+    {
+        "rollback",
+        "rollback_and_lower_rate",
+        "rollback_and_cut_rate",
+        "lower_rate",
+        "clip",
+        "clip_layers",
+        "exclude_rows",
+    }
+)
+"""Remedies that can't make a run unstable: what is seen of that after them is the trouble that they were meant for."""
+
 REMEDIES: dict[str, Remedy] = {
     name: getattr(_remedies, name)
     for name in sorted(
@@ -74,6 +87,11 @@ def next_remedy(finding: Finding, facts: Facts) -> tuple[str, Actions] | None:
         if remedy not in failed and (actions := actions_of(remedy, finding, facts)):
             return remedy, actions
     return None
+
+
+def is_told(finding: Finding) -> bool:
+    """Return whether a remedy that the recipe names is taken: not for what is only remarked, unless its kind always is."""
+    return finding.severity != "info" or finding.code in {"plateau", "overtraining"}
 
 
 def is_due(finding: Finding) -> bool:

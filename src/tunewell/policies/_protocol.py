@@ -35,6 +35,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     max_grad_norm: float | None = None
     rollback_gives_back: bool = True
     """After a rollback the updates that it undid are made again, so that the run keeps its whole budget."""
+    rates: tuple[tuple[int, float], ...] = ()
+    """Step and learning rate of the last updates. A `Judge` fills it."""
     norms: tuple[tuple[int, float], ...] = ()
     """Step and gradient norm of the last updates. A `Judge` fills it."""
     layer_norms: tuple[tuple[int, dict[str, float]], ...] = ()

@@ -48,6 +48,10 @@ HALF, TENTH = 0.5, 0.1
 PLATEAU_FACTOR = 0.2
 MOST_RAISED, MOST_CUT = 1000.0, 0.01
 """Bounds of one change of the rate: beyond them its evidence is not to be trusted."""
+JUMP = 2.0
+"""Rate beside its highest before from which it has left its schedule: a warm-up rises slowly, a warm restart no higher."""
+NEAR = 10
+"""Updates by which an onset may be told too late."""
 EARLY = 0.05
 """Share of the run after which going back to the start is worth it even if the weights took no harm."""
 WARMUP = 0.1
@@ -60,16 +64,18 @@ USUAL_EPSILON, SMALL_EPSILON = 1e-8, 1e-15
 
 def onset(finding: Finding) -> int:
     """Return the step that the trouble began with; the start of the run is whole, so at the earliest the first."""
-    return max(1, int(finding.evidence.get("onset") or finding.step))
+    known = finding.evidence.get("onset")
+    return max(1, int(finding.step if known is None else known))
 
 
 # Going back.
 
 
 def rollback(finding: Finding, facts: Facts) -> Actions:
-    """Go back to before the trouble; the batches since are passed over."""
+    """Go back to before the trouble; the batches since are passed over. Of no use where the rate itself jumped."""
     before = onset(finding)
-    return (Rollback(before=before),) if _has_commit(facts, before) else ()
+    can = _has_commit(facts, before) and rate_jump(finding, facts) is None
+    return (Rollback(before=before),) if can else ()
 
 
 def restart(finding: Finding, facts: Facts) -> Actions:
@@ -79,12 +85,12 @@ def restart(finding: Finding, facts: Facts) -> Actions:
 
 def rollback_and_lower_rate(finding: Finding, facts: Facts) -> Actions:
     """Go back to before the trouble, at a rate that is lower by as much as the evidence says."""
-    return _back_at(finding, facts, lower_factor(finding))
+    return _back_at(finding, facts, lower_factor(finding, facts))
 
 
 def rollback_and_cut_rate(finding: Finding, facts: Facts) -> Actions:
     """Go back to before the trouble, at a tenth of what the evidence says."""
-    return _back_at(finding, facts, max(1e-3, TENTH * lower_factor(finding)))
+    return _back_at(finding, facts, max(1e-3, TENTH * lower_factor(finding, facts)))
 
 
 def rollback_to_best_and_stop(finding: Finding, facts: Facts) -> Actions:
@@ -101,7 +107,7 @@ def rollback_to_best_and_stop(finding: Finding, facts: Facts) -> Actions:
 
 def lower_rate(finding: Finding, facts: Facts) -> Actions:
     """Lower the rate by as much as the evidence says, from now on."""
-    return (ScaleLearningRate(lower_factor(finding)),)
+    return (ScaleLearningRate(lower_factor(finding, facts)),)
 
 
 def lower_rate_for_plateau(finding: Finding, facts: Facts) -> Actions:
@@ -174,7 +180,11 @@ def clip(finding: Finding, facts: Facts) -> Actions:
     """Clip the gradient at the norm that was usual before the trouble."""
     usual = [norm for step, norm in facts.norms if step < onset(finding)]
     bound = median(usual) if usual else _number(finding.evidence.get("usual_norm"))
-    if not bound or (facts.max_grad_norm is not None and bound >= facts.max_grad_norm):
+    if (
+        not bound
+        or rate_jump(finding, facts) is not None
+        or (facts.max_grad_norm is not None and bound >= facts.max_grad_norm)
+    ):
         return ()
     return (SetMaxGradNorm(float(f"{bound:.3g}")),)
 
@@ -182,6 +192,8 @@ def clip(finding: Finding, facts: Facts) -> Actions:
 def clip_layers(finding: Finding, facts: Facts) -> Actions:
     """Clip each layer's gradient at twice the norm that was usual before the trouble (AdaGC's margin is 1.05 of an
     average; twice leaves ordinary noise alone)."""
+    if rate_jump(finding, facts) is not None:
+        return ()
     earlier = [norms for step, norms in facts.layer_norms if step < onset(finding)]
     usual = dict(finding.evidence.get("usual_layers") or {})
     for layer in {name for norms in earlier for name in norms}:
@@ -264,11 +276,24 @@ def give_up(finding: Finding, facts: Facts) -> Actions:
 # What they share.
 
 
-def lower_factor(finding: Finding) -> float:
-    """Return what the rate has to be multiplied by, as far as the finding's evidence tells."""
+def rate_jump(finding: Finding, facts: Facts) -> float | None:
+    """Return how many times its highest before the rate has become since the trouble began; None: it did not jump."""
+    jump = _number(finding.evidence.get("rate_jump"))
+    if jump is None:
+        began = onset(finding) - NEAR
+        before = [rate for step, rate in facts.rates if step < began]
+        since = [rate for step, rate in facts.rates if step >= began]
+        if len(before) < NEAR or not since or max(before) <= 0:
+            return None
+        jump = max(since) / max(before)
+    return jump if jump > JUMP else None
+
+
+def lower_factor(finding: Finding, facts: Facts) -> float:
+    """Return what the rate has to be multiplied by, as far as the evidence tells."""
     evidence = finding.evidence
-    jump = _number(evidence.get("rate_jump"))
-    if jump is not None and jump > 1.5:
+    jump = rate_jump(finding, facts)
+    if jump is not None:
         return max(1e-4, 1 / jump)  # back to the schedule: a jump is known exactly
     ratio = _number(evidence.get("update_ratio"))
     if ratio is not None and ratio > 2 * USUAL_UPDATE:

@@ -21,7 +21,8 @@ class Autopilot(msgspec.Struct, frozen=True, kw_only=True):
 
     What a remedy does is measured some updates later. What did not help is undone and not done again for that kind of
     fault, and the next remedy is tried at once, until none is left: then the run goes on and says so, or is given up
-    where going on would be of no use. One refused update or a single bad batch is left alone.
+    where going on would be of no use. Of a fault and what it brought about the cause alone is mended. One refused update
+    or a single bad batch is left alone.
     """
 
     per_kind: Annotated[int, Meta(ge=0)] = 5
@@ -39,8 +40,10 @@ class Autopilot(msgspec.Struct, frozen=True, kw_only=True):
         if any(isinstance(proposal.action, Stop) for proposal in proposals):
             return state, proposals
         goes_back = False
+        answered = set(facts.in_treatment)
         for finding in sorted(filter(is_due, findings), key=_first):
-            found = None if finding.code in facts.in_treatment else next_remedy(finding, facts)
+            is_known = finding.code in answered or finding.evidence.get("cause") in answered
+            found = None if is_known else next_remedy(finding, facts)
             if found is None:
                 continue
             remedy, actions = found
@@ -53,6 +56,7 @@ class Autopilot(msgspec.Struct, frozen=True, kw_only=True):
                 "remedies": {**state["remedies"], finding.code: used + counts},
                 "actions": state["actions"] + len(actions),
             }
+            answered.add(finding.code)
             goes_back |= any(isinstance(action, Rollback) for action in actions)
             proposals += [
                 Proposal(action, finding.summary, finding.code, "autopilot", remedy) for action in actions
@@ -60,8 +64,10 @@ class Autopilot(msgspec.Struct, frozen=True, kw_only=True):
         return state, proposals
 
 
-def _first(finding: Finding) -> tuple[int, bool]:
-    return onset(finding), finding.severity != "critical"
+def _first(finding: Finding) -> tuple[bool, int, bool]:
+    """Causes come before their symptoms, then what began first."""
+    is_symptom = finding.evidence.get("cause", finding.code) != finding.code
+    return is_symptom, onset(finding), finding.severity != "critical"
 
 
 def _without_rollback(actions: Sequence[Action]) -> tuple[Action, ...]:

@@ -25,7 +25,7 @@ from tunewell.runs.wording import describe, intended
 T = TypeVar("T")
 
 _WORST = {"info": 0, "warning": 1, "critical": 2}
-_OWN = {"incident", "cause", "tied"}
+_OWN = {"incident", "cause", "codes", "tied"}
 """Evidence that says where a finding belongs, which a story shows by itself."""
 
 
@@ -119,9 +119,7 @@ def incidents(log: Sequence[Record]) -> tuple[list[Incident], list[Deed]]:
             case Finding() if record.severity != "info":
                 _join(opened, record, place)
             case Effect():
-                if (found := _of_code(opened, record.code)) is not None:
-                    found.effects.append(record)
-                    _tell_effect(found.deeds, record)
+                _tell_effect(opened, record)
             case Proposed() | Answered() | Acted():
                 if isinstance(record, Proposed):
                     asked[record.id] = record
@@ -189,14 +187,15 @@ def _together(proposal: Proposed) -> str:
     return " and to ".join(intended(action) for action in [proposal.action, *proposal.also])
 
 
-def _tell_effect(deeds: list[Deed], effect: Effect) -> None:
+def _tell_effect(opened: dict[str, _Open], effect: Effect) -> None:
     """Say of the deed that `effect` is of what came of it."""
     what = describe(effect.action)
-    for place in range(len(deeds) - 1, -1, -1):
-        deed = deeds[place]
-        if (deed.what, deed.outcome, deed.effect) == (what, "applied", ""):
-            deeds[place] = msgspec.structs.replace(deed, effect=effect.text, helped=effect.helped)
-            return
+    for each in opened.values():
+        for place, deed in enumerate(each.deeds):
+            if (deed.step, deed.what, deed.outcome, deed.effect) == (effect.acted_step, what, "applied", ""):
+                each.deeds[place] = msgspec.structs.replace(deed, effect=effect.text, helped=effect.helped)
+                each.effects.append(effect)
+                return
 
 
 def _closed(opened: _Open, log: Sequence[Record], end: int) -> Incident:

@@ -196,13 +196,14 @@ def _unscaled(factor: float) -> ScaleLearningRate:
 
 
 def _roll_back(action: Rollback, state: TrainState, work: Work, store: CommitStore) -> Outcome:
-    commit = store.last_healthy(action.before)
+    left = state.progress.step
+    # Those of later steps are of a course that was given up.
+    commit = store.last_healthy(min(action.before, left + 1))
     if commit is None:
         raise RefusedError(f"there is no healthy checkpoint before step {action.before}")
     factor = action.learning_rate_factor
     if not adjust.is_factor(factor):
         raise RefusedError(f"a learning rate can't be multiplied by {factor}")
-    left = state.progress.step
     rate = adjust.rate(state, work.plan.stage_at(left))
     store.restore(commit)
     detail = f"step {left} → {commit.step}; the batches since are passed over"
