@@ -87,8 +87,9 @@ def test_files_and_functions_stay_small(path: Path) -> None:
             assert (node.end_lineno or 0) - node.lineno < 60, f"{node.name} is too long"
 
 
-def test_transformers_is_touched_only_by_models_and_tasks() -> None:
+def test_transformers_is_touched_only_by_models_tasks_and_its_own_callback() -> None:
     for path in FILES:
         names = imports(ast.parse(path.read_text(encoding="utf-8")), at_import_time=False)
         if any(name.split(".")[0] in {"transformers", "peft"} for name in names):
-            assert part_of(path) in {"models", "tasks"}, path
+            is_callback = path == SOURCE / "integrations" / "transformers.py"
+            assert part_of(path) in {"models", "tasks"} or is_callback, path

@@ -87,9 +87,12 @@ class Forwards:
 
     def announce(self, batch: Any) -> None:
         """See the batch of a pass that begins, whatever of the model it goes through: its root may never be called."""
+        if not torch.is_grad_enabled():
+            self.in_training = self.modes.in_training()
+            return
         self._begin(self.model, batch)
         forward = self.last
-        if forward is not None and torch.is_grad_enabled():
+        if forward is not None:
             forward.announced = True
             self._see(forward, first_tensor(batch), None)
 

@@ -1,0 +1,146 @@
+"""`TunewellCallback` for transformers' `Trainer`, and for TRL's trainers, which take the same callbacks."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from tunewell.integrations.watcher import Watcher
+
+_NO_SCORES = ("loss", "runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
+
+
+class TunewellCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
+    """Watches the training of a `Trainer`: ``Trainer(..., callbacks=[TunewellCallback()])``.
+
+    The record goes to ``runs/<name>/log.jsonl``, which `tunewell why` and `tunewell runs` read; `name` is that of the
+    Trainer's ``run_name``, else of its output folder. `folder` None writes nothing. `policy`, `on`, `monitors` and
+    `probe_steps` are as in `tunewell.watch`.
+
+    The loss is taken from the model's output. Where the model does not compute it (label smoothing, DPO, a
+    `compute_loss` of yours), give the trainer: ``trainer.add_callback(TunewellCallback(trainer=trainer))``.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        folder: str | Path | None = "runs",
+        policy: str = "observe",
+        on: Mapping[str, str] | None = None,
+        monitors: Mapping[str, Literal[False] | dict[str, Any]] | None = None,
+        probe_steps: int = 20,
+        trainer: Trainer | None = None,
+    ) -> None:
+        self.watch: Watcher | None = None
+        """The watcher of the newest training; None before the first."""
+        self._name, self._folder, self._policy, self._on = name, folder, policy, on
+        self._monitors, self._probe_steps = monitors, probe_steps
+        if trainer is not None:
+            self._follow(trainer)
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: nn.Module | None = None,
+        optimizer: Optimizer | None = None,
+        lr_scheduler: Any = None,
+        **_: Any,
+    ) -> None:
+        """Begin to watch."""
+        if self.watch is not None:  # a training before this one that ended with an error
+            self.watch.close("failed", "the training did not come to its end")
+        if model is None or optimizer is None or not state.is_world_process_zero:
+            return
+        self.watch = Watcher(
+            model,
+            getattr(optimizer, "optimizer", optimizer),  # inside of accelerate's wrapper
+            scheduler=getattr(lr_scheduler, "scheduler", lr_scheduler),
+            total_steps=state.max_steps,
+            class_names=_class_names(model),
+            warmup_steps=args.get_warmup_steps(state.max_steps),
+            name=self._name or _name(args),
+            folder=self._folder,
+            policy=self._policy,
+            on=self._on,
+            monitors=self._monitors,
+            probe_steps=self._probe_steps,
+        )
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        """End the training where the policy says so."""
+        if self.watch is not None and self.watch.should_stop:
+            control.should_training_stop = True
+        return control
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: Mapping[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        """Note an evaluation; of several validation sets, only that which is evaluated as ``eval``, or the first."""
+        if self.watch is None or not metrics:
+            return
+        name = next((name for name in metrics if name.endswith("_loss")), None)
+        if name is None:
+            return
+        prefix = name.removesuffix("loss")
+        scores = {
+            key.removeprefix(prefix): float(value)
+            for key, value in metrics.items()
+            if key.startswith(prefix) and isinstance(value, int | float) and not key.endswith(_NO_SCORES)
+        }
+        split = prefix.strip("_")
+        self.watch.evaluated(metrics[name], scores, split="validation" if split == "eval" else split)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """End the record."""
+        if self.watch is not None:
+            stopped = self.watch.should_stop
+            self.watch.close("stopped" if stopped else "completed", "" if stopped else "all steps done")
+
+    def _follow(self, trainer: Trainer) -> None:
+        """Have each loss of `trainer` noted as it is computed, whoever computes it."""
+        compute_loss = trainer.compute_loss
+
+        @functools.wraps(compute_loss)
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            found = compute_loss(*args, **kwargs)
+            loss = found[0] if isinstance(found, tuple) else found
+            if self.watch is not None and isinstance(loss, Tensor) and loss.requires_grad:
+                self.watch.loss(loss)
+            return found
+
+        trainer.compute_loss = noted
+
+
+def _name(args: TrainingArguments) -> str:
+    return args.run_name or Path(args.output_dir or "trainer").resolve().name
+
+
+def _class_names(model: nn.Module) -> list[str] | None:
+    """Return the names of a classifier's classes, in the order of their numbers; None: it is none."""
+    config = getattr(model, "config", None)
+    labels = getattr(config, "id2label", None)
+    kind = getattr(config, "problem_type", None)
+    unwrapped: Any = getattr(model, "get_base_model", lambda: model)  # PEFT wraps it
+    if not type(unwrapped()).__name__.endswith("ForSequenceClassification") or not isinstance(labels, dict):
+        return None
+    if len(labels) < 2 or kind not in {None, "single_label_classification"}:
+        return None
+    return [str(labels[index]) for index in sorted(labels)]
