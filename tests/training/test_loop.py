@@ -16,7 +16,7 @@ from torch import Tensor
 from tunewell.recipe import Recipe
 from tunewell.tasks._protocol import Batch, LossSum
 from tunewell.training.loop import Work, train_steps
-from tunewell.training.measure import to_steps
+from tunewell.training.measure import to_records
 from tunewell.training.state import TrainState
 
 Make = Callable[..., Recipe]
@@ -143,7 +143,7 @@ def test_a_batch_that_is_not_finite_is_refused_and_training_goes_on(
     poison(monkeypatch, work, int(work.order.batch_at(3)[5]), bad)
     steps, weights, moments = [], [], []
     for update in train_steps(state, work):
-        steps += [step for step, _ in to_steps([update], work.encoded.rows)]
+        steps += [step for step, *_ in to_records([update], work.encoded.rows)]
         weights.append(weights_of(state))
         moments.append({name: tensor.clone() for name, tensor in state.optimizers.pack().items()})
     assert [step.skipped for step in steps] == [number == 4 for number in range(1, len(steps) + 1)]
@@ -196,6 +196,55 @@ def test_layers_are_measured_at_the_first_updates_and_then_at_intervals(
     assert list(measured.layer_updates or ()) == ["embeddings", "layer.0", "layer.1", "head"]
     squares = sum(float(norm) ** 2 for norm in (measured.layer_gradients or {}).values())
     assert squares**0.5 == pytest.approx(float(measured.gradient_norm), rel=1e-4)
+
+
+def test_rows_stand_in_the_order_of_their_losses_and_outputs(tiny_recipe: Make, begin: Begin) -> None:
+    state, work = begin(tiny_recipe(batch_size=4, gradient_accumulation_steps=4, group_by_length=False))
+    update = next(train_steps(state, work))
+    assert update.outputs is not None
+    state, work = begin(tiny_recipe(batch_size=4, gradient_accumulation_steps=4, group_by_length=False))
+    alone = work.task.loss(state.model, work.task.collate(work.encoded, update.rows))
+    torch.testing.assert_close(update.per_row, alone.per_row, rtol=0, atol=1e-5)
+    torch.testing.assert_close(update.outputs, alone.outputs, rtol=0, atol=1e-5)
+
+
+def test_a_sampled_update_is_looked_into(tiny_recipe: Make, begin: Begin) -> None:
+    changes = {"dropout": 0.1, "stages": [{"train": "head"}]}
+    state, work = begin(tiny_recipe(batch_size=4, gradient_accumulation_steps=4, probe_steps=2, **changes))
+    assert state.optimizers.parts
+    state.model.bert.encoder.eval()
+    updates = list(itertools.islice(train_steps(state, work), 6))
+    looks = [look for _, look, _ in to_records(updates, work.encoded.rows) if look is not None]
+    assert [look.step for look in looks] == [1, 2, 3, 5]
+    for look in looks:
+        assert look.backward_passes == 4
+        assert look.objective == pytest.approx(look.mean_loss, rel=1e-5)
+        assert (look.stale_gradient, look.not_optimized, look.schedule_ticks) == (0.0, [], 1)
+        assert (look.output_layer, look.output_frozen) == ("head", False)
+        assert look.frozen == ["embeddings", "layer.0", "layer.1"]
+        assert look.in_evaluation == [], "what is frozen may rest"
+        assert (look.num_outputs, look.outputs_are_probabilities) == (2, False)
+        assert look.guessing_loss == pytest.approx(math.log(2))
+        assert look.zero_gradients is not None
+        assert set(look.zero_gradients) == {"head"}
+        assert look.output_std is not None
+        assert look.output_std > 0
+        assert look.input_mean is None
+    assert looks[0].epsilon_share is None
+    assert looks[1].epsilon == 1e-8
+
+
+def test_gradients_that_were_left_and_parameters_in_no_group_are_seen(
+    tiny_recipe: Make, begin: Begin
+) -> None:
+    state, work = begin(tiny_recipe(probe_steps=1))
+    state.model.classifier.bias.grad = torch.full((2,), 3.0)
+    [group] = [group for group in state.optimizers.parts[0].param_groups if group["weight_decay"] == 0]
+    group["params"] = [p for p in group["params"] if p is not state.model.classifier.bias]
+    [(_, look, _)] = to_records([next(train_steps(state, work))], work.encoded.rows)
+    assert look is not None
+    assert look.stale_gradient == pytest.approx(18**0.5)
+    assert look.not_optimized == ["classifier.bias"]
 
 
 def test_dropout_is_a_function_of_position(tiny_recipe: Make, begin: Begin) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tunewell.training.loop import Update
-from tunewell.training.measure import to_steps, worst_rows
+from tunewell.training.measure import label_counter, to_records, worst_rows
 
 ROWS = np.array([10, 11, 12, 13])
 
@@ -53,8 +53,8 @@ def test_many_updates_come_over_at_once_and_in_order() -> None:
         layer_gradients=layers,
         layer_updates={"head": torch.tensor(0.3)},
     )
-    steps = to_steps([update(1), sick, update(3)], np.array([100, 101, 102]))
-    records = [step for step, _ in steps]
+    steps = to_records([update(1), sick, update(3)], np.array([100, 101, 102]))
+    records = [step for step, *_ in steps]
     assert [(r.step, r.gradient_norm, r.skipped) for r in records] == [
         (1, 2.0, False),
         (2, 4.0, True),
@@ -67,4 +67,12 @@ def test_many_updates_come_over_at_once_and_in_order() -> None:
     assert records[0].layer_gradients is None
     assert records[0].epoch == 0.123457
     assert [row for row, _ in records[1].worst_rows] == [101, 100, 102]
-    assert steps[0][1].tolist() == [1.0, 2.0, 3.0]
+    assert records[1].label_counts is None
+    assert steps[0][2].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_classes_of_a_batch_are_counted_by_name() -> None:
+    counter = label_counter("single_label", np.array([2, 0, 2, 1]), ["bad", "fair", "good"])
+    [(step, _, _)] = to_records([update(1)], np.array([100, 101, 102, 103]), counter)
+    assert step.label_counts == {"bad": 1, "good": 2}
+    assert label_counter("regression", np.array([0.5]), [])(np.array([0])) is None

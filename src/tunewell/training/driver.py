@@ -27,6 +27,7 @@ from tunewell.training.interruption import Interruption
 from tunewell.training.opening import guarded, new_session, started
 from tunewell.training.resuming import resume
 from tunewell.training.setup import Prepared, begin, build_weights, prepare_run
+from tunewell.training.validation import by_class
 
 __all__ = ["Report", "branch", "check", "checked", "evaluate", "report", "resume", "train"]
 
@@ -135,6 +136,8 @@ def evaluate(run_or_model: str | Path, data: str | Path | None = None, *, skip_b
         metrics=outcome.metrics,
         rows=len(outcome.targets),
         seconds=time.perf_counter() - began,
+        in_training=outcome.in_training,
+        **by_class(outcome, prepared.dataset),
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tunewell.data.cache import Encoded
+from tunewell.probes.modes import Modes
 from tunewell.tasks._protocol import Task
 from tunewell.training.memory import is_out_of_memory, release
 
@@ -33,6 +34,8 @@ class Outcome:
     """(rows,) class indexes or numbers; None where a row may have several classes."""
     confidence: np.ndarray | None
     """(rows,) float32 probabilities of the predicted classes; None where there are none."""
+    in_training: list[str]
+    """Modules such as dropout that were in training mode meanwhile; none should be."""
     batch_size: int
     """Rows of the largest batch that memory allowed: what was asked for, or less."""
 
@@ -57,6 +60,7 @@ def evaluate(
     gathered = _Gathered(task, encoded)
     training = model.training
     model.eval()
+    in_training = Modes(model).in_training()
     start = 0
     try:
         while start < len(by_length):
@@ -70,7 +74,7 @@ def evaluate(
                 release(device)
     finally:
         model.train(training)
-    return gathered.outcome(batch_size)
+    return gathered.outcome(batch_size, in_training)
 
 
 class _Gathered:
@@ -97,7 +101,7 @@ class _Gathered:
         self.scorer.add(rows, outputs)
         return True
 
-    def outcome(self, batch_size: int) -> Outcome:
+    def outcome(self, batch_size: int, in_training: list[str]) -> Outcome:
         # Summed in the split's order: the batches they came in make no difference.
         weights = self.weights.astype(np.float64)
         return Outcome(
@@ -108,5 +112,6 @@ class _Gathered:
             row_losses=self.losses,
             predicted=self.scorer.predicted,
             confidence=self.scorer.confidence,
+            in_training=in_training,
             batch_size=batch_size,
         )

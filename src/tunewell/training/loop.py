@@ -28,7 +28,7 @@ from tunewell.training.state import TrainState
 
 @dataclass
 class Update:
-    """One update as it was measured, still on the device; `measure.to_steps` makes records of it."""
+    """One update as it was measured, still on the device; `measure.to_records` makes records of it."""
 
     step: int
     cursor: int
@@ -41,10 +41,13 @@ class Update:
     tokens: int
     loss: Tensor
     per_row: Tensor
+    """(rows,) losses."""
     gradient_norm: Tensor
     finite: Tensor
     layer_gradients: dict[str, Tensor] | None
     layer_updates: dict[str, Tensor] | None
+    outputs: Tensor | None = None
+    """(rows, classes) logits, of tasks that have such."""
     look: Look | None = None
     """What was seen inside; sampled updates only."""
     seconds: float = 0.0
@@ -76,11 +79,19 @@ class Work:
 class Gradient:
     """The gradient of one update, gathered in the weights, and the losses that it is of."""
 
+    rows: np.ndarray
+    """(rows,) positions in the training split, in the order of `losses`."""
     batches: list[Batch]
     count: Tensor
     losses: list[LossSum]
     data_seconds: float
     out_of_memory: str = ""
+
+    @property
+    def outputs(self) -> Tensor | None:
+        """(rows, classes) logits; None where a row has more than one answer."""
+        outputs = [loss.outputs for loss in self.losses]
+        return torch.cat(outputs) if outputs[0].dim() == 2 else None
 
 
 Poll = Callable[[str], bool]
@@ -119,10 +130,11 @@ def train_steps(state: TrainState, work: Work, poll: Poll = lambda _: False) -> 
             stage=stage.index,
             learning_rate=rate,
             max_grad_norm=state.adjustments.max_grad_norm,
-            rows=rows,
+            rows=gradient.rows,
             tokens=sum(batch.num_tokens for batch in gradient.batches),
             loss=torch.stack([loss.sum.detach() for loss in gradient.losses]).sum() / gradient.count,
             per_row=torch.cat([loss.per_row for loss in gradient.losses]),
+            outputs=gradient.outputs,
             gradient_norm=norms.total,
             finite=finite,
             layer_gradients=norms.by_layer(state.layers, state.layer_order) if look else None,
@@ -188,7 +200,7 @@ def _in_parts(
         losses.append(forward_backward(state, work, batch, count, look))
     if look:
         look.before_update(batches, losses)
-    return Gradient(batches, count, losses, collated - began)
+    return Gradient(np.concatenate(parts), batches, count, losses, collated - began)
 
 
 def weighted(batch: Batch, class_weights: Sequence[float]) -> Batch:

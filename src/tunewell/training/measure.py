@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tunewell.inspections import Inspected
 from tunewell.records import Step
+from tunewell.training.looking import inspected
 from tunewell.training.loop import Update
 
 STANDS_OUT = 0.5
 """Share of a batch's loss from which a single row is named in the record."""
 
+CountLabels = Callable[[np.ndarray], dict[str, int] | None]
+"""Rows of each class among those at (rows,) positions of the training split."""
 
-def to_steps(updates: Sequence[Update], row_ids: np.ndarray) -> list[tuple[Step, np.ndarray]]:
-    """Return each update's record and its per-row losses (float32, in the order of `Update.rows`).
+
+def to_records(
+    updates: Sequence[Update], row_ids: np.ndarray, count_labels: CountLabels = lambda _: None
+) -> list[tuple[Step, Inspected | None, np.ndarray]]:
+    """Return each update's records and its per-row losses (float32, in the order of `Update.rows`).
 
     `row_ids` are the ids of the training split's rows.
     """
     numbers = iter(_fetch([t for update in updates for t in _scalars(update)]))
-    steps = []
+    records = []
     for update in updates:
         loss, norm, finite = next(numbers), next(numbers), next(numbers)
         gradients = {layer: next(numbers) for layer in update.layer_gradients or ()}
         moves = {layer: next(numbers) for layer in update.layer_updates or ()}
         per_row = update.per_row.float().cpu().numpy()
-        record = Step(
+        look = update.look
+        seen = None if look is None else inspected(look, update.step, [next(numbers) for _ in look.shown])
+        step = Step(
             time=time.time(),
             step=update.step,
             cursor=update.cursor,
@@ -46,9 +55,22 @@ def to_steps(updates: Sequence[Update], row_ids: np.ndarray) -> list[tuple[Step,
             layer_gradients=gradients or None,
             layer_updates=moves or None,
             worst_rows=worst_rows(per_row, row_ids[update.rows], finite=bool(finite)),
+            label_counts=count_labels(update.rows),
         )
-        steps.append((record, per_row))
-    return steps
+        records.append((step, seen, per_row))
+    return records
+
+
+def label_counter(problem: str, targets: np.ndarray, names: Sequence[str]) -> CountLabels:
+    """Return what counts the classes of a batch of a single-label task, and nothing of others."""
+    if problem != "single_label":
+        return lambda _: None
+
+    def counted(rows: np.ndarray) -> dict[str, int]:
+        classes, counts = np.unique(targets[rows], return_counts=True)
+        return {names[label]: int(count) for label, count in zip(classes, counts, strict=True)}
+
+    return counted
 
 
 def worst_rows(
@@ -73,7 +95,8 @@ def worst_rows(
 
 def _scalars(update: Update) -> list[Tensor]:
     layers = [*(update.layer_gradients or {}).values(), *(update.layer_updates or {}).values()]
-    return [update.loss, update.gradient_norm, update.finite, *layers]
+    seen = update.look.shown.values() if update.look else ()
+    return [update.loss, update.gradient_norm, update.finite, *layers, *seen]
 
 
 def _fetch(scalars: list[Tensor]) -> list[float]:

@@ -25,7 +25,7 @@ from tunewell.training.interruption import Interruption
 from tunewell.training.memory import is_out_of_memory
 from tunewell.training.rehearsal import rehearse
 from tunewell.training.session import Session
-from tunewell.training.setup import Prepared, parameter_counts
+from tunewell.training.setup import Prepared, data_checked, parameter_counts
 from tunewell.training.state import TrainState
 
 _UNSEALED = {"checkpoints", "lock", "inbox.jsonl"}
@@ -78,9 +78,11 @@ def started(session: Session) -> Iterator[Record]:
         yield from session.note(text, "ledger")
     for text in prepared.ledger.notes:
         yield from session.note(text, "data")
-    if prepared.recipe.self_tests and session.state.progress.step == 0:
-        for answer in rehearse(prepared, session.state, session.poll):
-            yield from session.record(answer)
+    if session.state.progress.step == 0:
+        yield from session.record(data_checked(prepared))
+        if prepared.recipe.self_tests:
+            for answer in rehearse(prepared, session.state, session.poll):
+                yield from session.record(answer)
 
 
 def guarded(session: Session, opening: Iterator[Record]) -> Iterator[Record]:

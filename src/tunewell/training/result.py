@@ -19,7 +19,7 @@ from tunewell.runs.model_card import CardFacts, model_card
 from tunewell.runs.story import why
 from tunewell.training import checkpoint
 from tunewell.training.evaluate import EvaluationInterruptedError, Outcome
-from tunewell.training.validation import evaluation
+from tunewell.training.validation import by_class, evaluation
 
 if TYPE_CHECKING:
     from tunewell.training.session import Session
@@ -83,6 +83,8 @@ def _scored(session: Session, split: str, outcome: Outcome, seconds: float) -> E
         metrics=outcome.metrics,
         rows=len(outcome.targets),
         seconds=seconds,
+        in_training=outcome.in_training,
+        **by_class(outcome, session.prepared.dataset),
     )
 
 

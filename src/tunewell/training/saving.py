@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from tunewell.inspections import Inspected
+from tunewell.probes import memory
 from tunewell.problems import RunError
 from tunewell.records import Committed, Record
 from tunewell.runs import checkpoints
@@ -44,6 +46,8 @@ class Saving:
         self.trouble = ""
         """Why the log can't be written at present, in words."""
         self._said: set[str] = set()
+        self._needed = 0
+        """Bytes that the commits to come will take, those that go meanwhile left out."""
 
     # Making commits.
 
@@ -100,7 +104,17 @@ class Saving:
         """Tell, once, when the disk has no room for the commits that the run will keep."""
         kept = [c for c in checkpoints.commits(self.session.folder.checkpoints) if not c.pinned]
         left = max(1, self.session.recipe.save_total_limit + 1 - len(kept))  # one more while it is written
-        yield from self._say(space.shortage(self.session.folder.path, commit_bytes, left), once="shortage")
+        self._needed = space.needed(commit_bytes, left)
+        yield from self._say(space.shortage(self.session.folder.path, self._needed), once="shortage")
+
+    def with_disk(self, seen: Inspected) -> Inspected:
+        """Return a look inside that also tells how much of the disk is free, and how much of it will be needed."""
+        left = self.session.plan.total_steps - self.session.state.progress.step
+        return msgspec.structs.replace(
+            seen,
+            disk_free=memory.disk_free(self.session.folder.path),
+            disk_needed=self._needed + left * space.LOG_BYTES,
+        )
 
     def close(self) -> None:
         """Wait for what is being written, unless the disk refuses it."""
@@ -161,7 +175,7 @@ class Saving:
             **session.identity,
         }
         tensors, state = self._state(passing=reason == "signal")
-        rows = session.history.pack()
+        rows = session.history.pack() + session.reviewing.pack()
         waited = time.perf_counter() - began
         return Snapshot(number, progress.step, tensors, state, rows, facts, waited)
 
@@ -215,8 +229,11 @@ class Saving:
         session.wishes = msgspec.convert(facts["wishes"], act.Wishes)
         session.inbox.position = facts["inbox"]
         session.troubled = facts["troubled"]
+        end = len(rows) - len(session.reviewing.pack()) if rows else 0
         if rows:
-            session.history.unpack(rows)
+            session.history.unpack(rows[:end])
+        epoch = session.work.order.epoch_at(session.state.adjustments.cursor)
+        session.reviewing.unpack(rows[end:], epoch)
         self.saved_at = tuple(facts["saved_at"]) if facts["saved_at"] else None
 
     def _wait(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 
 from tunewell.actions import Action, SetMicroBatchTokens
 from tunewell.monitors import Watch
@@ -24,7 +25,8 @@ from tunewell.training import act, result, space
 from tunewell.training.evaluate import EvaluationInterruptedError
 from tunewell.training.interruption import Interruption
 from tunewell.training.loop import Update, train_steps
-from tunewell.training.measure import to_steps
+from tunewell.training.measure import label_counter, to_records
+from tunewell.training.reviewing import Reviewing
 from tunewell.training.saving import Saving
 from tunewell.training.setup import Prepared, parameter_counts
 from tunewell.training.state import TrainState
@@ -56,6 +58,7 @@ class Session:
         self.watch, self.judge, self.interruption, self.identity = watch, judge, interruption, identity
         self.recipe, self.work, self.plan = prepared.recipe, prepared.work, prepared.work.plan
         self.history = RowHistory(folder.rows, [int(row) for row in self.work.encoded.rows])
+        self.reviewing = Reviewing(prepared, folder)
         self.saving = Saving(self)
         self.watchdog = Watchdog(self._tell_stall)
         self.wishes = act.Wishes()
@@ -67,6 +70,8 @@ class Session:
         self.learning_rate = 0.0
         self.began = self.measured = time.perf_counter()
         self.best_metric = self.recipe.metric_for_best_model or self.work.task.main_metric
+        encoded, dataset = self.work.encoded, prepared.dataset
+        self.count_labels = label_counter(dataset.problem, encoded.targets, dataset.labels)
 
     def run(self) -> Iterator[Record]:
         """Train to the plan's end, to a `Stop` or to a signal; yield each record once it is logged."""
@@ -126,26 +131,35 @@ class Session:
         updates, self.waiting = self.waiting, []
         if not updates:
             return
-        row_ids, rollbacks = self.work.encoded.rows, self.saving.rollbacks
-        measured = to_steps(updates, row_ids)
-        if self.work.compute.device.type != "cpu":
-            # A step there only launches work: the updates share the time until now.
-            seconds = (time.perf_counter() - self.measured) / len(updates)
-            measured = [(msgspec.structs.replace(step, seconds=seconds), losses) for step, losses in measured]
-        for update, (step, losses) in zip(updates, measured, strict=True):
+        rollbacks = self.saving.rollbacks
+        measured = to_records(updates, self.work.encoded.rows, self.count_labels)
+        # On a GPU a step only launches work: the updates share the time until now.
+        seconds = (time.perf_counter() - self.measured) / len(updates)
+        is_async = self.work.compute.device.type != "cpu"
+        for update, (step, seen, losses) in zip(updates, measured, strict=True):
             if self.saving.rollbacks != rollbacks:
                 return  # the updates after it were undone before anyone saw them
-            try:
-                self.history.note(self._epoch_of(update), row_ids[update.rows].tolist(), losses.tolist())
-            except RunError as error:  # they stay in memory and in the checkpoints, and are tried again
-                self.saving.trouble = error.problems[0].message
+            self._remember(update, losses)
             if math.isfinite(step.loss):
                 self.state.progress.loss_sum += step.loss * step.rows
                 self.state.progress.loss_count += step.rows
             self.learning_rate = step.learning_rate
             if update.out_of_memory:
                 yield from self._split_further(update)
-            yield from self.record(step)
+            yield from self.record(msgspec.structs.replace(step, seconds=seconds) if is_async else step)
+            if seen is not None and self.saving.rollbacks == rollbacks:
+                yield from self.record(self.saving.with_disk(seen))
+            for reviewed in self.reviewing.ended(update.step, update.epoch):
+                yield from self.record(reviewed)
+
+    def _remember(self, update: Update, losses: np.ndarray) -> None:
+        """Keep what the update's rows came to: their history tells which of them are hard, or wrong."""
+        rows = self.work.encoded.rows[update.rows].tolist()
+        try:
+            self.history.note(self._epoch_of(update), rows, losses.tolist())
+        except RunError as error:  # they stay in memory and in the checkpoints, and are tried again
+            self.saving.trouble = error.problems[0].message
+        self.reviewing.note(update)
 
     def _boundary(self) -> Iterator[Record]:
         """Do what is due between two steps: evaluate, commit, tell of commits that became durable."""

@@ -15,9 +15,11 @@ from torch import nn
 from tunewell import monitors, plugins
 from tunewell.data.batches import BatchOrder
 from tunewell.data.cache import Encoded, encode_split
+from tunewell.data.checks import check_examples
 from tunewell.data.ledger import Ledger
 from tunewell.data.prepare import Dataset, prepare
 from tunewell.document import absolute_paths
+from tunewell.inspections import DataChecked
 from tunewell.models.initialization import initialize
 from tunewell.models.layers import word_embeddings
 from tunewell.policies import Judge
@@ -31,6 +33,9 @@ from tunewell.training.loop import Work
 from tunewell.training.plan import make_plan
 from tunewell.training.state import TrainState
 from tunewell.training.weights import Weights
+
+CHECKED_BATCHES = 200
+"""Batches, from the first one on, whose order is looked at."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,20 @@ def _refuse_ids_beyond(embedded: int | None, split: str, encoded: Encoded) -> No
         what = f"the tokenizer gives the id {highest} at {encoded.place(row)}, but the model embeds only {embedded}"
         fix = "use the tokenizer that belongs to the model, or resize its embeddings and save it"
         raise ModelError(Problem("model", what, field="model", fix=fix))
+
+
+def data_checked(prepared: Prepared) -> DataChecked:
+    """Return what is wrong, or strange, with the rows of a run."""
+    work, dataset = prepared.work, prepared.dataset
+    first = min(CHECKED_BATCHES, work.plan.total_steps)
+    return check_examples(
+        dataset.splits,
+        dataset.labels,
+        dataset.problem,
+        prepared.splits,
+        [work.order.batch_at(cursor) for cursor in range(first)],
+        reweighted=prepared.recipe.class_weights is not None,
+    )
 
 
 def parameter_counts(model: nn.Module) -> tuple[int, int]:

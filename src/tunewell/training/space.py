@@ -11,6 +11,8 @@ from tunewell.training.state import TrainState
 _OPTIMIZER_NUMBERS = {"adamw": 2, "adam": 2, "rmsprop": 2, "sgd": 1, "lion": 1, "adafactor": 0}
 """Numbers that each optimizer keeps beside a weight; adafactor's are too few to count."""
 _BYTES = 4
+LOG_BYTES = 400
+"""Of the log, an update: its record, and its share of what is found and looked into."""
 
 
 def commit_bytes(state: TrainState) -> int:
@@ -21,9 +23,13 @@ def commit_bytes(state: TrainState) -> int:
     return _BYTES * (weights + trained * beside)
 
 
-def shortage(folder: Path, commit_bytes: int, more: int) -> str | None:
-    """Return in words that the disk of `folder` has no room for `more` commits and the result; None: it has."""
-    needed = commit_bytes * (more + 1)
+def needed(commit_bytes: int, more: int) -> int:
+    """Return how many bytes `more` commits and the result take."""
+    return commit_bytes * (more + 1)
+
+
+def shortage(folder: Path, needed: int) -> str | None:
+    """Return in words that the disk of `folder` has no room for `needed` bytes; None: it has."""
     try:
         free = shutil.disk_usage(folder).free
     except OSError:  # the next commit will say what is wrong with the folder

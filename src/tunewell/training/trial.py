@@ -21,7 +21,7 @@ from tunewell.training.checkpoint import Checkpointer, Snapshot
 from tunewell.training.cost import CostModel, largest_first, measure, shape
 from tunewell.training.fitted_head import MOST_ROWS
 from tunewell.training.loop import forward_backward, split, train_steps
-from tunewell.training.measure import to_steps
+from tunewell.training.measure import to_records
 from tunewell.training.plan import StagePlan
 from tunewell.training.setup import Prepared
 from tunewell.training.state import Tensors, TrainState
@@ -200,7 +200,7 @@ class Trial:
         )  # a run comes to a new epoch's order once, not at each step
         began = time.perf_counter()
         update = next(train_steps(state, self.work))
-        ((step, _),) = to_steps([update], self.work.encoded.rows)
+        ((step, _, _),) = to_records([update], self.work.encoded.rows)
         self.watch.observe(msgspec.structs.replace(step, step=self.measured.updates))
         seconds = time.perf_counter() - began
         self.measured.updates += 1

@@ -7,8 +7,11 @@ import math
 import time
 import traceback
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from tunewell.data.prepare import Dataset
 from tunewell.monitors import is_falling
 from tunewell.problems import RunError
 from tunewell.records import Eval, Record
@@ -17,6 +20,9 @@ from tunewell.training.evaluate import Outcome as Evaluation
 
 if TYPE_CHECKING:
     from tunewell.training.session import Session
+
+MOST_CONFUSED = 50
+"""Classes up to which an evaluation's record says which are taken for which."""
 
 
 def validate(session: Session) -> Generator[Record, None, bool]:
@@ -96,8 +102,25 @@ def _score(
             seconds=seconds,
             train_loss=train_loss,
             best=best,
+            in_training=outcome.in_training,
+            **by_class(outcome, session.prepared.dataset),
         )
     )
+
+
+def by_class(outcome: Evaluation, dataset: Dataset) -> dict[str, Any]:
+    """Return the fields of `Eval` that tell the classes apart; none for other than single-label tasks."""
+    if dataset.problem != "single_label" or outcome.predicted is None:
+        return {}
+    found = {
+        "recalls": {name: scores["recall"] for name, scores in outcome.by_class.items()},
+        "class_rows": {name: int(scores["rows"]) for name, scores in outcome.by_class.items()},
+    }
+    classes = len(dataset.labels)
+    if classes > MOST_CONFUSED:
+        return found
+    pairs = np.bincount(outcome.targets * classes + outcome.predicted, minlength=classes**2)
+    return {**found, "confusion": pairs.reshape(classes, classes).tolist()}
 
 
 def _is_better(session: Session, value: float) -> bool:
