@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tunewell.actions import Action, Rollback
+from tunewell.actions import Action, Rollback, Stop
 from tunewell.inspections import Inspected
 from tunewell.plugins import load
 from tunewell.policies import _curves, _effects
@@ -177,12 +177,17 @@ class Judge:
                 decisions.append(self._ask(group, finding, facts))
             else:
                 decisions += group
-                self._begin(finding, first, len(group))
+                self._begin(finding, group)
         return decisions
 
-    def _begin(self, finding: Finding, first: Proposal, awaited: int) -> None:
-        self._state.taken += awaited
-        course = Course(finding=finding, remedy=first.remedy, by=first.by, awaited=awaited)
+    def _begin(self, finding: Finding, group: list[Proposal]) -> None:
+        """Count the actions of one remedy, and follow what comes of them; nothing comes after an end."""
+        first = group[0]
+        self._state.taken += len(group)
+        if any(isinstance(one.action, Stop) for one in group):
+            self._fail(finding.code, first.remedy)
+            return
+        course = Course(finding=finding, remedy=first.remedy, by=first.by, awaited=len(group))
         others = [one for one in self._state.courses if one.code != course.code]
         self._state.courses = [*others, course]
 
@@ -236,7 +241,7 @@ class Judge:
             Proposal(action, finding.summary, finding.code, record.by, asked.remedy)
             for action in asked.actions
         ]
-        self._begin(finding, proposals[0], len(proposals))
+        self._begin(finding, proposals)
         return list(proposals)
 
     # What was done, and what came of it.
@@ -309,7 +314,7 @@ class Judge:
             measure=found.measure,
             before=found.before,
             after=found.after,
-            text=f"{found.text}: {what_follows(course, found.helped, undo, follows)}.",
+            text=f"{found.text}: {what_follows(course, found.helped, undo, follows, goes_on)}.",
             remedy=course.remedy,
         )
         reason = f"{in_words(course.remedy)} did not help"

@@ -36,9 +36,12 @@ def grouped(proposals: Sequence[Proposal]) -> list[list[Proposal]]:
 
 
 def what_follows(
-    course: Course, helped: bool | None, undo: Sequence[Action], follows: Sequence[Decision]
+    course: Course, helped: bool | None, undo: Sequence[Action], follows: Sequence[Decision], goes_on: bool
 ) -> str:
-    """Return in words whether a remedy helped and what is done about it."""
+    """Return in words whether a remedy helped and what is done about it.
+
+    `goes_on`: with the next remedy for the same finding; otherwise with what was found since.
+    """
     if helped:
         return "it helped"
     if helped is None:
@@ -46,6 +49,8 @@ def what_follows(
     said = "it did not help"
     if undo:
         said += " and is undone" + (", as far as it can be" if course.not_undone else "")
+    if not goes_on:
+        return f"{said}; what was found now is answered in its place"
     if any(isinstance(one, Proposal | Proposed) for one in follows):
         return f"{said}; the next remedy is tried"
     return f"{said}; there is nothing else to try" if course.remedy else said
