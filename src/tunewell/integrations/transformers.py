@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from tunewell.integrations.given_rows import MOST_ROWS
 from tunewell.integrations.watcher import Watcher
 
 _NO_SCORES = ("loss", "runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
@@ -23,8 +24,9 @@ class TunewellCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
     Trainer's ``run_name``, else of its output folder. `folder` None writes nothing. `policy`, `on`, `monitors` and
     `probe_steps` are as in `tunewell.watch`.
 
-    The loss is taken from the model's output. Where the model does not compute it (label smoothing, DPO, a
-    `compute_loss` of yours), give the trainer: ``trainer.add_callback(TunewellCallback(trainer=trainer))``.
+    The loss is taken from the model's output, and rows of a classifier's training set are checked before the first
+    update. Where the model does not compute the loss (label smoothing, DPO, a `compute_loss` of yours), and for checks
+    of training beside evaluation rows, give the trainer: ``trainer.add_callback(TunewellCallback(trainer=trainer))``.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class TunewellCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
         """The watcher of the newest training; None before the first."""
         self._name, self._folder, self._policy, self._on = name, folder, policy, on
         self._monitors, self._probe_steps = monitors, probe_steps
+        self._trainer = trainer
         if trainer is not None:
             self._follow(trainer)
 
@@ -53,6 +56,8 @@ class TunewellCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
         model: nn.Module | None = None,
         optimizer: Optimizer | None = None,
         lr_scheduler: Any = None,
+        processing_class: Any = None,
+        train_dataloader: Any = None,
         **_: Any,
     ) -> None:
         """Begin to watch."""
@@ -60,12 +65,17 @@ class TunewellCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
             self.watch.close("failed", "the training did not come to its end")
         if model is None or optimizer is None or not state.is_world_process_zero:
             return
+        names = _class_names(model)
+        train = _rows(getattr(train_dataloader, "dataset", None), processing_class) if names else None
+        held_out = None if self._trainer is None or train is None else self._trainer.eval_dataset
         self.watch = Watcher(
             model,
             getattr(optimizer, "optimizer", optimizer),  # inside of accelerate's wrapper
             scheduler=getattr(lr_scheduler, "scheduler", lr_scheduler),
             total_steps=state.max_steps,
-            class_names=_class_names(model),
+            train=train,
+            validation=_rows(held_out, processing_class),
+            class_names=names,
             warmup_steps=args.get_warmup_steps(state.max_steps),
             name=self._name or _name(args),
             folder=self._folder,
@@ -127,6 +137,38 @@ class TunewellCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
             return found
 
         trainer.compute_loss = noted
+
+
+class _Pairs:
+    """Texts and classes of a data set whose rows are tokens."""
+
+    def __init__(self, rows: Any, processing_class: Any) -> None:
+        self._rows, self._processing_class = rows, processing_class
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: int) -> tuple[str, int]:
+        row = self._rows[place]
+        return self._processing_class.decode(row["input_ids"], skip_special_tokens=True), int(row["labels"])
+
+
+def _rows(dataset: Any, processing_class: Any) -> _Pairs | None:
+    """Return the rows of a classifier's data set for the checks of data; None: they are none, or too many to read."""
+    if not hasattr(dataset, "__getitem__") or not hasattr(processing_class, "decode"):
+        return None
+    if not 0 < len(dataset) <= MOST_ROWS:
+        return None
+    first = dataset[0]
+    if not isinstance(first, Mapping) or "input_ids" not in first or not _is_class(first.get("labels")):
+        return None
+    return _Pairs(dataset, processing_class)
+
+
+def _is_class(label: Any) -> bool:
+    return (isinstance(label, int) and not isinstance(label, bool)) or (
+        isinstance(label, Tensor) and label.dim() == 0 and not label.is_floating_point()
+    )
 
 
 def _name(args: TrainingArguments) -> str:
