@@ -2,21 +2,12 @@ import math
 
 import pytest
 
-from tunewell.actions import (
-    EvaluateNow,
-    ExcludeRows,
-    Rollback,
-    SaveNow,
-    ScaleLearningRate,
-    SetLearningRate,
-    SetMaxGradNorm,
-    Stop,
-)
-from tunewell.records import Acted, Eval, Finding, Rewound, Step
-from tunewell.runs.incidents import describe, incidents
+from tunewell.actions import EvaluateNow, Rollback, SaveNow, ScaleLearningRate, Stop
+from tunewell.records import Acted, Answered, Effect, Eval, Finding, Proposed, Rewound, Step
+from tunewell.runs.incidents import BlamedRow, incidents
 
 
-def step(number, loss, skipped=False):
+def step(number, loss, skipped=False, **more):
     return Step(
         step=number,
         cursor=number,
@@ -29,6 +20,7 @@ def step(number, loss, skipped=False):
         tokens=9,
         seconds=0.1,
         skipped=skipped,
+        **more,
     )
 
 
@@ -37,14 +29,22 @@ def steps(first, last, loss):
     return [step(n, loss + 0.02 * math.sin(n)) for n in range(first, last + 1)]
 
 
-def finding(number, code, severity="warning", **more):
+def finding(number, code, severity="warning", incident="", cause="", **more):
+    if incident:
+        more["evidence"] = {**more.get("evidence", {}), "incident": incident, "cause": cause or code}
     return Finding(
-        step=number, monitor=code, code=code, severity=severity, summary=f"{code}!", meaning="m", **more
+        step=number,
+        monitor=code,
+        code=code,
+        severity=severity,
+        summary=f"{code}!",
+        meaning=f"{code}?",
+        **more,
     )
 
 
-def acted(number, action, by="cautious", reason="", outcome="applied"):
-    return Acted(step=number, action=action, by=by, reason=reason, outcome=outcome)
+def acted(number, action, code="", by="cautious", reason="", outcome="applied", **more):
+    return Acted(step=number, action=action, by=by, reason=reason, outcome=outcome, code=code, **more)
 
 
 def evaluation(number, loss):
@@ -59,27 +59,38 @@ def test_no_findings_no_incidents():
     assert incidents([*steps(1, 50, 0.5), finding(50, "guess", "info")]) == ([], [])
 
 
-def test_a_spike_that_leads_to_nan_is_one_incident_with_its_repair():
+def test_a_cause_and_its_symptoms_are_one_incident_told_cause_first():
+    name = "loss_spike@100"
     log = steps(1, 99, 0.5)
-    log += [step(100, 9.0), finding(100, "loss_spike", rows=[7], causes=["a row"], evidence={"loss": 9.0})]
+    log += [
+        step(100, 9.0),
+        finding(100, "loss_spike", incident=name, rows=[7], causes=["a row"], evidence={"loss": 9.0}),
+    ]
     log += [
         step(101, math.nan, skipped=True),
-        finding(101, "non_finite", "critical", causes=["the spike"], rows=[7, 8]),
+        finding(
+            101, "non_finite", "critical", name, "learning_rate_too_high", causes=["the spike"], rows=[7, 8]
+        ),
+        finding(
+            101, "learning_rate_too_high", "critical", name, causes=["the rate"], evidence={"rate_jump": 9.0}
+        ),
     ]
-    log += [acted(101, ROLLBACK), Rewound(step=101, to_step=90, commit=2, reason="rollback")]
+    log += [
+        acted(101, ROLLBACK, "learning_rate_too_high"),
+        Rewound(step=101, to_step=90, commit=2, reason="rollback"),
+    ]
     log += steps(91, 140, 0.49)
     (found,), others = incidents(log)
     assert others == []
-    assert (found.code, found.codes, found.severity) == (
-        "non_finite",
-        ["loss_spike", "non_finite"],
-        "critical",
-    )
-    assert (found.first_step, found.last_step, found.times) == (100, 101, 2)
-    assert found.seen == ["loss_spike!", "non_finite!"]
-    assert found.causes == ["the spike", "a row"]
+    assert found.code == "learning_rate_too_high"
+    assert found.codes == ["learning_rate_too_high", "loss_spike", "non_finite"]
+    assert found.severity == "critical"
+    assert (found.first_step, found.last_step, found.times) == (100, 101, 3)
+    assert found.seen == ["learning_rate_too_high!", "loss_spike!", "non_finite!"]
+    assert found.meaning == "learning_rate_too_high?"
+    assert found.causes == ["the rate", "a row", "the spike"]
     assert found.rows == [7, 8]
-    assert found.evidence == {"loss": 9.0}
+    assert found.evidence == {"rate_jump": 9.0}
     assert [deed.by for deed in found.deeds] == ["cautious"]
     assert found.recovered is True
     assert found.loss_before == pytest.approx(0.5, abs=0.02)
@@ -87,12 +98,77 @@ def test_a_spike_that_leads_to_nan_is_one_incident_with_its_repair():
     assert found.aftermath.startswith("Training recovered: the loss was 0.4986 before")
 
 
+def test_a_cause_ties_together_what_had_seemed_to_be_two_faults():
+    log = [
+        finding(10, "loss_spike", incident="loss_spike@10"),
+        finding(12, "dead_units", incident="dead_units@12"),
+        acted(12, ROLLBACK, "dead_units"),
+        finding(14, "learning_rate_too_high", incident="loss_spike@10", evidence={"tied": ["dead_units@12"]}),
+    ]
+    (found,), _ = incidents(log)
+    assert found.codes == ["learning_rate_too_high", "loss_spike", "dead_units"]
+    assert len(found.deeds) == 1
+
+
+def test_what_a_measured_effect_says_counts_more_than_the_loss():
+    log = [
+        *steps(1, 99, 0.5),
+        finding(99, "gradients_not_cleared"),
+        acted(99, EvaluateNow(), "gradients_not_cleared", by="autopilot", remedy="clear_gradients"),
+        Effect(
+            step=120,
+            acted_step=99,
+            action=EvaluateNow(),
+            code="gradients_not_cleared",
+            helped=True,
+            measure="stale gradient norm",
+            before=4.0,
+            after=0.0,
+            text="Stale gradient norm: 4 before, 0 now: it helped.",
+            remedy="clear_gradients",
+        ),
+        *steps(100, 140, 3.0),
+    ]
+    (found,), _ = incidents(log)
+    assert (found.recovered, found.loss_before, found.loss_after) == (True, 4.0, 0.0)
+    assert found.aftermath == "Stale gradient norm: 4 before, 0 now: it helped."
+    assert [(deed.helped, deed.effect) for deed in found.deeds] == [(True, found.aftermath)]
+
+
+def test_questions_and_answers_are_deeds():
+    asked = Proposed(
+        step=99, id=1, action=ROLLBACK, also=[SaveNow()], by="autopilot", reason="r", code="loss_spike"
+    )
+    log = [finding(99, "loss_spike"), asked, Answered(step=100, id=1, approved=False, by="anna")]
+    (found,), _ = incidents(log)
+    first, second = found.deeds
+    assert first.what.startswith("asked whether to roll back to the last healthy checkpoint before step 100")
+    assert first.what.endswith("and to save a checkpoint")
+    assert (second.what[:16], second.by, second.outcome) == ("declined to roll", "anna", "declined")
+
+
+def test_a_blamed_row_is_told_with_its_share_of_the_loss():
+    log = [
+        *steps(1, 99, 0.5),
+        step(100, 2.0, worst_rows=[(7, 62.0), (9, 1.0)]),
+        step(101, math.inf, skipped=True, worst_rows=[(8, math.inf)]),
+        finding(101, "loss_spike", rows=[7, 8, 11]),
+        step(102, 2.0, worst_rows=[(7, 64.0)]),
+    ]
+    (found,), _ = incidents(log)
+    assert found.blamed == [
+        BlamedRow(row=7, step=100, loss=62.0, share=62 / 64),
+        BlamedRow(row=8, step=101, loss=math.inf, share=None),
+        BlamedRow(row=11),
+    ]
+
+
 def test_a_loss_that_stays_high_is_not_recovered():
     log = [
         *steps(1, 99, 0.5),
         *steps(100, 130, 2.0),
         finding(130, "divergence", "critical"),
-        acted(130, ROLLBACK),
+        acted(130, ROLLBACK, "divergence"),
     ]
     log += steps(131, 180, 1.9)
     (found,), _ = incidents(log)
@@ -122,18 +198,9 @@ def test_spikes_far_apart_are_two_incidents_and_each_has_its_own_aftermath():
     assert (first.recovered, second.recovered) == (True, False)
 
 
-def test_a_slow_fault_told_again_much_later_is_the_same_incident():
-    log = [
-        finding(10, "plateau"),
-        *steps(11, 400, 0.5),
-        finding(400, "plateau", "critical"),
-        finding(400, "overfitting"),
-    ]
-    found, _ = incidents(log)
-    assert [(each.code, each.times, each.severity) for each in found] == [
-        ("plateau", 2, "critical"),
-        ("overfitting", 1, "warning"),
-    ]
+def test_a_fault_that_comes_again_is_another_incident():
+    log = [finding(10, "plateau"), *steps(11, 400, 0.5), finding(400, "plateau"), finding(400, "stall")]
+    assert [each.code for each in incidents(log)[0]] == ["plateau", "plateau", "stall"]
 
 
 def test_faults_of_generalisation_are_judged_by_evaluations():
@@ -141,7 +208,7 @@ def test_faults_of_generalisation_are_judged_by_evaluations():
         evaluation(100, 0.5),
         evaluation(200, 0.4),
         finding(200, "plateau"),
-        acted(200, ScaleLearningRate(0.1)),
+        acted(200, ScaleLearningRate(0.1), "plateau"),
     ]
     (open_end,), _ = incidents(log)
     assert (open_end.recovered, open_end.aftermath) == (None, "No evaluation followed.")
@@ -157,46 +224,25 @@ def test_other_faults_claim_nothing_about_the_loss():
     assert (found.loss_before, found.recovered, found.aftermath) == (None, None, "")
 
 
-def test_an_action_answers_the_incident_that_its_reason_names():
-    log = [finding(10, "stall"), finding(10, "plateau"), acted(10, EvaluateNow(), reason="a stall was seen")]
+def test_an_action_answers_the_newest_incident_of_its_kind():
+    log = [finding(10, "stall"), finding(10, "plateau"), acted(10, EvaluateNow(), "stall")]
     stall, plateau = incidents(log)[0]
     assert len(stall.deeds) == 1
     assert plateau.deeds == []
 
 
-def test_actions_of_the_recipe_or_long_after_answer_no_incident():
+def test_actions_of_no_kind_answer_no_incident():
     log = [
         finding(1, "loss_spike"),
         acted(1, SaveNow(), by="recipe"),
-        *steps(2, 90, 0.5),
-        acted(90, Stop(), by="anna"),
+        acted(90, Stop(), "overtraining", by="recipe"),
     ]
     (found,), others = incidents(log)
     assert found.deeds == []
-    assert [deed.by for deed in others] == ["recipe", "anna"]
+    assert [deed.what for deed in others] == ["saved a checkpoint", "stopped early: nothing more to gain"]
 
 
-def test_early_stopping_by_the_recipe_answers_overfitting():
-    (found,), others = incidents([finding(5, "overfitting"), acted(5, Stop(), by="recipe")])
-    assert [deed.what for deed in found.deeds] == ["stopped early: nothing more to gain"]
-    assert others == []
-
-
-@pytest.mark.parametrize(
-    ("action", "words"),
-    [
-        (ScaleLearningRate(0.5), "multiplied the learning rate by 0.5"),
-        (SetLearningRate(2e-5), "set the learning rate to 2e-05"),
-        (SetMaxGradNorm(0.5), "clipped gradients at norm 0.5 from then on"),
-        (Rollback(1310), "rolled back to the last healthy checkpoint before step 1,310"),
-        (ROLLBACK, "… before step 100 and multiplied the learning rate by 0.5"),
-        (ExcludeRows([4]), "excluded 1 row from training"),
-        (ExcludeRows([4, 5]), "excluded 2 rows from training"),
-        (EvaluateNow(), "evaluated"),
-        (SaveNow(), "saved a checkpoint"),
-        (Stop(), "stopped early: nothing more to gain"),
-        (Stop(success=False), "gave the run up"),
-    ],
-)
-def test_every_action_has_words(action, words):
-    assert describe(action).endswith(words.removeprefix("… "))
+def test_what_was_not_done_is_told_as_a_wish():
+    log = [finding(1, "loss_spike"), acted(1, ROLLBACK, "loss_spike", outcome="dry_run")]
+    (found,), _ = incidents(log)
+    assert found.deeds[0].what.startswith("wanted to roll back to the last healthy checkpoint")

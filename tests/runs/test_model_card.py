@@ -73,7 +73,7 @@ def test_recipe_data_and_story_are_told():
     assert "```yaml\nmodel: minilm\n" in card
     assert "Files: `a.csv`, `b.csv`." in card
     assert "| pos | 5,000 |" in card
-    assert "movies completed at step 2 and is healthy" in card
+    assert "movies completed at step 2; no fault was seen" in card
     assert "Labels: neg, pos." in change(class_counts={})
 
 

@@ -75,17 +75,22 @@ ROLLED_BACK = [
         reason="loss_spike",
         outcome="applied",
         detail="back at step 90",
+        code="loss_spike",
     ),
     Rewound(step=100, to_step=90, commit=3, reason="rollback"),
 ]
-SICK = [STARTED, *steps(1, 100), spike(), *ROLLED_BACK, *steps(91, 200), COMPLETED]
+SPIKED = msgspec.structs.replace(steps(100, 100)[0], loss=9.0, worst_rows=[(1204, 0.97 * 9.0 * 32)])
+SICK = [STARTED, *steps(1, 99), SPIKED, spike(), *ROLLED_BACK, *steps(91, 200), COMPLETED]
 
 
 def test_a_healthy_run():
+    fine = Note(step=200, topic="verdict", text="leakage: checked and fine: no row stands twice")
     story = why(
-        [STARTED, evaluation(0, "test", 0.5), *steps(1, 200), evaluation(200, "test", 0.86), COMPLETED]
+        [STARTED, evaluation(0, "test", 0.5), *steps(1, 200), evaluation(200, "test", 0.86), fine, COMPLETED]
     )
-    assert story.headline == "movies completed at step 200 and is healthy: no fault was seen."
+    assert story.headline == (
+        "movies completed at step 200 and is healthy: no fault was seen, and all 1 kind could be checked."
+    )
     assert story.scores == "Test accuracy went from 0.5 (step 0) to 0.86 (step 200)."
     assert (story.status, story.step, story.total_steps, story.incidents) == ("completed", 200, 200, [])
 
@@ -100,6 +105,7 @@ def test_a_run_is_not_called_healthy_where_the_monitors_were_blind():
     assert "not everything could be checked" in story.headline
     assert (story.unchecked, story.checked) == ([blind.text], [fine.text])
     text = as_text(story)
+    assert "no fault was seen in the 1 kind that could be checked" in story.headline
     assert "What could not be checked\n  - dead units" in text
     assert "Checked and fine\n  - leakage\n" in text
 
@@ -117,7 +123,7 @@ def test_a_repaired_spike_reads_from_first_sign_to_recovery():
         "                  - usual loss: 0.5",
         "                  - layers: head 1.5",
         "                  - steps: 0, 1, 2, 3, 4, 5, 6, 7 and 12 more",
-        "   Rows to blame  row 1204: “text of 1204” (positive)",
+        "   Rows to blame  row 1,204 made 97% of step 100's loss: “text of 1204” (positive)",
         "   Likely causes  a broken row",
         "   What was done  step 100: cautious rolled back to the last healthy checkpoint before step 100:",
         "   Afterwards     Training recovered: the loss was 0.4986 before",
@@ -125,7 +131,7 @@ def test_a_repaired_spike_reads_from_first_sign_to_recovery():
     ]:
         assert line in text
     assert max(map(len, text.splitlines())) <= 100
-    assert "Rows to blame  1204\n" in as_text(story)
+    assert "Rows to blame  row 1,204 made 97% of step 100's loss\n" in as_text(story)
 
 
 def test_an_unanswered_fault_says_that_nothing_was_done():
@@ -151,14 +157,14 @@ def test_many_incidents_stay_one_sentence():
             [STARTED, Ended(step=0, status="failed", reason="no room")],
             "nothing was trained; it failed: no room.",
         ),
-        ([STARTED, *steps(1, 9)], "movies has not ended (last step 9) and is healthy: no fault was seen."),
+        ([STARTED, *steps(1, 9)], "movies has not ended (last step 9); no fault was seen so far."),
         (
             [*SICK[:-1], Ended(step=3, status="failed", reason="x.")],
             "movies failed at step 3 (x) with 1 incident:",
         ),
         (
             [STARTED, *steps(1, 9), Ended(step=9, status="stopped", reason="")],
-            "was stopped at step 9; no monitor saw",
+            "was stopped at step 9; no fault was seen, but what could be checked is not known.",
         ),
     ],
 )

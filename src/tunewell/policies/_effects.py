@@ -18,7 +18,7 @@ from tunewell.policies._curves import LOOKS, Curves, looks_in
 from tunewell.policies._remedies import onset
 from tunewell.records import Eval, Finding, Record, Step
 
-Kind = Literal["loss", "bad", "look", "score", "rows"]
+Kind = Literal["loss", "bad", "look", "score", "rows", "none"]
 
 WAIT = 30
 """Updates after an action before the loss is judged: time for Adam's averages (β₁ = 0.9) to forget what came before."""
@@ -46,6 +46,11 @@ _SCORED = {
 }
 _ROWS = {"leakage", "duplicates", "truncated_targets"}
 """Faults of rows whose removal no score can praise: with them the scores were too good, or told nothing."""
+_UNMEASURED = {
+    "stall", "memory_growth", "disk_running_out", "rank_divergence", "shifted_labels", "inputs_unrelated",
+    "cannot_fit_a_batch",
+}  # fmt: skip
+"""Faults that no curve shows, or that leave nothing sound to compare with."""
 
 
 def kind_of(code: str) -> Kind:
@@ -54,6 +59,8 @@ def kind_of(code: str) -> Kind:
         return "look"
     if code == "non_finite":
         return "bad"
+    if code in _UNMEASURED:
+        return "none"
     return "score" if code in _SCORED else "rows" if code in _ROWS else "loss"
 
 
@@ -146,6 +153,8 @@ def outcome(course: Course) -> Outcome | None:
             found = _of_score(course)
         case "rows":
             found = _of_rows(course)
+        case "none":
+            found = None
     if found is None and course.updates >= PATIENCE and kind_of(course.code) != "score":
         text = f"In {course.updates} updates nothing was measured that tells whether it helped"
         return Outcome(helped=None, measure=LOOKS.get(course.code, "training loss"), text=text)

@@ -95,7 +95,8 @@ def rollback_and_cut_rate(finding: Finding, facts: Facts) -> Actions:
 
 def rollback_to_best_and_stop(finding: Finding, facts: Facts) -> Actions:
     """End training with the best weights."""
-    best = int(finding.evidence.get("best_step") or onset(finding))
+    known = finding.evidence.get("best")
+    best = int((known.get("step") if isinstance(known, dict) else None) or onset(finding))
     back: Actions = ()
     if not facts.rollback_gives_back and _has_commit(facts, best + 1):
         back = (Rollback(before=best + 1),)  # elsewhere the end of a run brings the best model back
@@ -303,6 +304,9 @@ def lower_factor(finding: Finding, facts: Facts) -> float:
 
 def raise_factor(finding: Finding) -> float | None:
     """Return what a rate that is too low has to be multiplied by; None: updates are not too small."""
+    told = _number(finding.evidence.get("factor"))
+    if told is not None and told > 1:
+        return min(MOST_RAISED, told)
     ratio = _number(finding.evidence.get("update_ratio"))
     if ratio is None:
         ratios = [r for r in finding.evidence.get("update_ratios") or () if isinstance(r, float) and r > 0]
