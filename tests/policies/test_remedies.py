@@ -64,7 +64,7 @@ ROWS = [4, 7]
         ("class_imbalance", {"onset": 290}, [does.BalanceClasses()]),
         ("sorted_data", {"onset": 290}, [does.ShuffleRows()]),
         ("inputs_not_normalized", {"mean": 100.0, "std": 60.0, **EARLY}, [does.Rollback(1), does.NormalizeInputs(100.0, 60.0)]),
-        ("overfitting", {"onset": 200, "best_step": 200}, [does.Stop(success=True)]),
+        ("overfitting", {"onset": 200}, [does.Stop(success=True)]),
         ("forgetting", {"onset": 250}, [does.Rollback(250, 0.5)]),
         ("plateau", {}, [does.ScaleLearningRate(0.2)]),
     ],
@@ -115,7 +115,7 @@ def test_where_a_rollback_costs_updates_only_harmed_weights_are_worth_one() -> N
     assert first("double_softmax", elsewhere, evidence=EARLY) == [does.TakeLogarithm()]
     harmed = first("gradients_not_cleared", elsewhere, evidence=EARLY)
     assert harmed == [does.ClearGradients(), does.Rollback(1)]
-    assert first("overfitting", elsewhere, evidence={"best_step": 200}) == [
+    assert first("overfitting", elsewhere, evidence={"best": {"step": 200, "score": 0.9}}) == [
         does.Rollback(201), does.Stop(success=True),
     ]  # fmt: skip
 

@@ -204,7 +204,7 @@ def test_each_layer_is_clipped_at_its_own_norm(running: tuple[TrainState, Work])
 def test_frozen_layers_stand_still_and_keep_the_others_memory(running: tuple[TrainState, Work]) -> None:
     state, _ = running
     memory = {name: t.clone() for name, t in state.optimizers.pack().items() if name.startswith("classifier")}
-    outcome, _ = act(Freeze(["embeddings", "layer.0"]), running)
+    outcome, _ = act(Freeze(["bert.encoder.layer.0.output", "embeddings"]), running)
     assert outcome.undo == Unfreeze(["embeddings", "layer.0"])
     assert all(torch.equal(state.optimizers.pack()[name], tensor) for name, tensor in memory.items())
     before = {name: p.detach().clone() for name, p in state.weights.masters.items()}

@@ -71,11 +71,7 @@ def stretch(state: TrainState, stage: StagePlan, factor: float) -> str:
 
 def clip_layers(state: TrainState, bounds: dict[str, float]) -> str:
     """Clip each named layer's gradient at its bound, in place of the bounds before."""
-    unknown = sorted(set(bounds) - set(state.layer_order))
-    if unknown:
-        raise RefusedError(
-            f"there is no layer {', '.join(unknown)}; there are {', '.join(state.layer_order)}"
-        )
+    _layers(state, [*bounds])
     if any(not bound > 0 for bound in bounds.values()):
         raise RefusedError("a bound must be above 0")
     state.adjustments.layer_bounds = dict(bounds)
@@ -101,11 +97,7 @@ def train_layers(
     state: TrainState, stage: StagePlan, layers: Sequence[str], *, trains: bool
 ) -> tuple[list[str], str]:
     """Let `layers` train, or no more; return those that this changed, and it in words."""
-    unknown = sorted(set(layers) - set(state.layer_order))
-    if unknown:
-        raise RefusedError(
-            f"there is no layer {', '.join(unknown)}; there are {', '.join(state.layer_order)}"
-        )
+    layers = _layers(state, layers)
     trained = {state.layers[name] for name in state.trainable}
     changed = [layer for layer in state.layer_order if layer in layers and (layer in trained) != trains]
     if not changed:
@@ -136,11 +128,7 @@ def next_stage(state: TrainState, plan: Plan) -> str:
 
 def reinitialize(state: TrainState, work: Work, layers: Sequence[str]) -> str:
     """Draw the new parameters of `layers` anew; pre-trained ones are what the run is made of, and are refused."""
-    unknown = sorted(set(layers) - set(state.layer_order))
-    if unknown:
-        raise RefusedError(
-            f"there is no layer {', '.join(unknown)}; there are {', '.join(state.layer_order)}"
-        )
+    layers = _layers(state, layers)
     new = set(work.task.new_parameters)
     names = [name for name, layer in state.layers.items() if layer in layers and name in new]
     if not names:
@@ -180,3 +168,18 @@ def class_counts(work: Work) -> np.ndarray | None:
     if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
         return None
     return np.bincount(targets)
+
+
+def _layers(state: TrainState, named: Sequence[str]) -> list[str]:
+    """Return the layers meant by names of layers or of modules in them, in the model's order; refuses unknown ones."""
+    meant: dict[str, set[str]] = {
+        name: {name}
+        if name in state.layer_order
+        else {layer for parameter, layer in state.layers.items() if parameter.startswith(f"{name}.")}
+        for name in named
+    }
+    if unknown := sorted(name for name, layers in meant.items() if not layers):
+        raise RefusedError(
+            f"there is no layer {', '.join(unknown)}; there are {', '.join(state.layer_order)}"
+        )
+    return [layer for layer in state.layer_order if any(layer in layers for layers in meant.values())]
