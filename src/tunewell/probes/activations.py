@@ -13,10 +13,11 @@ from torch import Tensor
 
 from tunewell.probes import graph
 from tunewell.probes.graph import Node
+from tunewell.probes.samples import evenly
 
 _MOST_NODES = 20_000
 _MOST_ACTIVATIONS = 64
-_POSITIONS = 512
+_POSITIONS = 256
 """Rows and positions looked at of an activation: a unit that is silent in so many is silent."""
 _FEWEST = 16
 """Of fewer positions nothing follows: a unit may rest for them by chance."""
@@ -84,13 +85,11 @@ def _silent_share(node: Node, kind: str, by_channel: bool) -> Tensor | None:
     units = units.flatten(0, -2)
     if len(units) < _FEWEST:
         return None
-    units = units[:: max(1, len(units) // _POSITIONS)]
-    return (units <= bound).all(dim=0).float().mean()
+    return (evenly(units, _POSITIONS) <= bound).all(dim=0).float().mean()
 
 
 def _at_bounds(outputs: Tensor, bounds: tuple[float, float]) -> Tensor:
     low, high = bounds
     margin = _NEAR * (high - low)
-    flat = outputs.detach().flatten()
-    flat = flat[:: max(1, len(flat) // (_POSITIONS * 64))]
+    flat = evenly(outputs.detach().flatten(), 64 * _POSITIONS)
     return ((flat < low + margin) | (flat > high - margin)).float().mean()

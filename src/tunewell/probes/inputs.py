@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tunewell.probes.samples import evenly
+
 _NUMBERS = 1 << 18
 """Numbers looked at."""
 
@@ -36,8 +38,7 @@ def spread(logits: Tensor) -> Tensor | None:
     if not logits.is_floating_point() or logits.dim() < 2 or len(logits) < 2:
         return None
     flat = logits.detach().flatten(0, -2)
-    most = max(2, _NUMBERS // flat.shape[1])
-    flat = flat[:: max(1, len(flat) // most)]
+    flat = evenly(flat, max(2, _NUMBERS // flat.shape[1]))
     return flat.float().std(dim=0).mean() if len(flat) > 1 else None
 
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from tunewell.probes.samples import Samples, added
+
 _SAMPLE = 1_024
 """Numbers looked at in each parameter."""
 _FEWEST = 256
@@ -27,43 +29,45 @@ def epsilon_share(optimizer: Optimizer) -> tuple[float, Tensor] | None:
     √v is Adam's with its bias corrected; numbers that never had a gradient don't count. None: the optimizer keeps no
     second moments, or no step was made yet.
     """
-    largest, smaller, moving = 0.0, [], []
+    moments: list[Tensor] = []
+    steps: list[Tensor] = []
+    bounds: list[tuple[float, float]] = []
     for group in optimizer.param_groups:
         epsilon = group.get("eps")
         if not isinstance(epsilon, float):
             continue
+        decay = group["betas"][1] if "betas" in group else 0.0
         for parameter in group["params"]:
             state = optimizer.state.get(parameter, {})
             second, step = state.get("exp_avg_sq"), state.get("step")
-            if not isinstance(second, Tensor) or step is None:
-                continue
-            sample = _sample(second)
-            decay = group["betas"][1] if "betas" in group else 0.0
-            root = (sample / (1 - decay**step)).sqrt()
-            counts = sample > 0
-            smaller.append(((root < epsilon) & counts).sum())
-            moving.append(counts.sum())
-            largest = max(largest, epsilon)
-    if not moving:
+            if isinstance(second, Tensor) and second.numel() and step is not None:
+                moments.append(second)
+                steps.append(torch.as_tensor(step))
+                bounds.append((epsilon, decay))
+    if not moments:
         return None
-    return largest, torch.stack(smaller).sum() / torch.stack(moving).sum().clamp_min(1)
+    samples = Samples(moments, _SAMPLE)
+    epsilons, decays = torch.tensor(bounds, device=samples.numbers.device).T
+    made = torch.stack(steps).to(samples.numbers.device)
+    # √(v / (1 - β₂ᵗ)) < ε, without a root of each number
+    smallest = (epsilons.square() * (1 - decays**made))[samples.owner]
+    moving = samples.numbers > 0
+    smaller = moving & (samples.numbers < smallest)
+    return max(epsilon for epsilon, _ in bounds), smaller.sum() / moving.sum().clamp_min(1)
 
 
 def zero_shares(
     parameters: Mapping[str, nn.Parameter], layers: Mapping[str, str], left_out: frozenset[str]
 ) -> dict[str, Tensor]:
     """Return the share of exact zeros in a sample of each layer's gradient, 0-d; layers `left_out` are absent."""
-    zeros: dict[str, list[Tensor]] = {}
-    sizes: dict[str, int] = {}
-    for name, parameter in parameters.items():
-        layer = layers[name]
-        if parameter.grad is None or parameter.grad.is_sparse or layer in left_out:
-            continue
-        sample = _sample(parameter.grad)
-        scale = parameter.grad.numel() / sample.numel()  # a bias must not count as much as a matrix
-        zeros.setdefault(layer, []).append((sample == 0).sum() * scale)
-        sizes[layer] = sizes.get(layer, 0) + parameter.grad.numel()
-    return {layer: torch.stack(counts).sum() / sizes[layer] for layer, counts in zeros.items()}
+    gradients = _gradients(parameters, layers, left_out)
+    if not gradients:
+        return {}
+    samples = Samples([gradient for _, gradient in gradients], _SAMPLE)
+    shares = samples.sums(samples.numbers == 0) / samples.counts
+    order, owner = _by_layer(gradients, shares.device)
+    zeros = added(shares * samples.sizes, owner, len(order))  # a bias must not count as much as a matrix
+    return dict(zip(order, zeros / added(samples.sizes, owner, len(order)), strict=True))
 
 
 def smallest_numbers(
@@ -73,18 +77,41 @@ def smallest_numbers(
 
     Of a layer's matrices the one that comes nearest to zero; those with fewer than 256 such numbers give NaN.
     """
-    smallest: dict[str, list[Tensor]] = {}
-    for name, parameter in parameters.items():
-        layer, gradient = layers[name], parameter.grad
-        if gradient is None or gradient.is_sparse or layer in left_out or gradient.dim() < 2:
-            continue
-        sample = _sample(gradient).abs().float()
-        moving = sample > 0
-        count = moving.sum()
-        usual = (sample.square().sum() / count).sqrt()
-        ratio = torch.where(moving, sample, math.inf).min() / usual
-        smallest.setdefault(layer, []).append(torch.where(count >= _FEWEST, ratio, math.nan))
-    return {layer: _fmin(ratios) for layer, ratios in smallest.items()}
+    gradients = [(layer, one) for layer, one in _gradients(parameters, layers, left_out) if one.dim() >= 2]
+    if not gradients:
+        return {}
+    samples = Samples([gradient for _, gradient in gradients], _SAMPLE)
+    sizes = samples.numbers.abs()
+    moving = sizes > 0
+    counts = samples.sums(moving)
+    usual = (samples.sums(sizes.square()) / counts).sqrt()
+    ratios = samples.least(torch.where(moving, sizes, math.inf)) / usual
+    ratios = torch.where(counts >= _FEWEST, ratios, math.inf)
+    order, owner = _by_layer(gradients, ratios.device)
+    start = torch.full((len(order),), math.inf, device=ratios.device)
+    least = start.scatter_reduce(0, owner, ratios, "amin")
+    return dict(zip(order, torch.where(least.isinf(), math.nan, least), strict=True))
+
+
+def _gradients(
+    parameters: Mapping[str, nn.Parameter], layers: Mapping[str, str], left_out: frozenset[str]
+) -> list[tuple[str, Tensor]]:
+    """Return layer and dense gradient of each parameter that has one."""
+    return [
+        (layers[name], parameter.grad)
+        for name, parameter in parameters.items()
+        if parameter.grad is not None
+        and not parameter.grad.is_sparse
+        and parameter.grad.numel()
+        and layers[name] not in left_out
+    ]
+
+
+def _by_layer(gradients: list[tuple[str, Tensor]], device: torch.device) -> tuple[list[str], Tensor]:
+    """Return the distinct layers, and of each gradient the index of its layer among them."""
+    order = list(dict.fromkeys(layer for layer, _ in gradients))
+    place = {layer: index for index, layer in enumerate(order)}
+    return order, torch.tensor([place[layer] for layer, _ in gradients], device=device)
 
 
 def output_gain(layer: nn.Module) -> Tensor | None:
@@ -95,15 +122,3 @@ def output_gain(layer: nn.Module) -> Tensor | None:
     largest = max(matrices, key=Tensor.numel)
     norm: Tensor = torch.linalg.vector_norm(largest.float())
     return norm / math.sqrt(largest.shape[0])
-
-
-def _fmin(numbers: list[Tensor]) -> Tensor:
-    least = numbers[0]
-    for number in numbers[1:]:
-        least = torch.fmin(least, number)
-    return least
-
-
-def _sample(tensor: Tensor) -> Tensor:
-    flat = tensor.detach().reshape(-1)
-    return flat[:: max(1, flat.numel() // _SAMPLE)]

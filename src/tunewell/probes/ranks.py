@@ -14,6 +14,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.distributed_c10d import _get_default_store
 
+from tunewell.probes.samples import evenly
+
 _SAMPLE = 1_024
 """Numbers of each parameter that are digested; weights that drift apart do so everywhere."""
 
@@ -22,10 +24,7 @@ def digest(parameters: Mapping[str, nn.Parameter]) -> str | None:
     """Return the digest of a sample of all `parameters`; None where they are cut into shards, or there are none."""
     if not parameters or any(hasattr(parameter, "device_mesh") for parameter in parameters.values()):
         return None
-    samples = []
-    for parameter in parameters.values():
-        flat = parameter.detach().reshape(-1)
-        samples.append(flat[:: max(1, flat.numel() // _SAMPLE)].float())
+    samples = [evenly(parameter.detach().reshape(-1), _SAMPLE).float() for parameter in parameters.values()]
     return hashlib.blake2b(torch.cat(samples).cpu().numpy().tobytes(), digest_size=8).hexdigest()
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from tunewell.probes.samples import added, evenly
+
 SAMPLE = 16_384
 """Numbers looked at in each parameter: enough for two digits, and a copy of less than a megabyte a layer."""
 
@@ -20,21 +22,26 @@ class UpdateProbe:
 
     def by_layer(self, layers: Mapping[str, str], order: Sequence[str]) -> dict[str, Tensor]:
         """Return ‖Δθ‖ / ‖θ‖ by layer as 0-d tensors; exactly 0 means that no sampled number moved."""
-        moved: dict[str, list[Tensor]] = {}
-        size: dict[str, list[Tensor]] = {}
-        for name, before in self.before.items():
-            now = _sample(self.parameters[name])
-            scale = (self.parameters[name].numel() / now.numel()) ** 0.5
-            moved.setdefault(layers[name], []).append(torch.linalg.vector_norm(now - before) * scale)
-            size.setdefault(layers[name], []).append(torch.linalg.vector_norm(before) * scale)
-        return {
-            layer: torch.linalg.vector_norm(torch.stack(moved[layer]))
-            / torch.linalg.vector_norm(torch.stack(size[layer])).clamp_min(1e-12)
-            for layer in order
-            if layer in moved
-        }
+        if not self.before:
+            return {}
+        before = list(self.before.values())
+        now = [_sample(self.parameters[name]) for name in self.before]
+        moved = torch.stack(torch._foreach_norm(torch._foreach_sub(now, before)))
+        size = torch.stack(torch._foreach_norm(before))
+        scale = torch.tensor(
+            [
+                (self.parameters[name].numel() / max(1, one.numel())) ** 0.5
+                for name, one in self.before.items()
+            ],
+            device=moved.device,
+        )
+        present = [layer for layer in order if layer in {layers[name] for name in self.before}]
+        place = {layer: index for index, layer in enumerate(present)}
+        owner = torch.tensor([place[layers[name]] for name in self.before], device=moved.device)
+        squares = [added((norms * scale).float().square(), owner, len(present)) for norms in (moved, size)]
+        ratios = (squares[0] / squares[1].clamp_min(1e-24)).sqrt()
+        return dict(zip(present, ratios, strict=True))
 
 
 def _sample(parameter: nn.Parameter) -> Tensor:
-    flat = parameter.detach().reshape(-1)
-    return flat[:: max(1, flat.numel() // SAMPLE)]
+    return evenly(parameter.detach().reshape(-1), SAMPLE)
