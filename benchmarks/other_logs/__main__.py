@@ -22,15 +22,25 @@ def main(seeds: int, kept: Path | None) -> None:
         for tool, run in TOOLS.items():
             told = []
             for seed in range(seeds):
-                place = folder / fault.name.replace(" ", "_").replace(",", "") / tool.replace(" ", "_") / str(seed)
+                place = (
+                    folder
+                    / fault.name.replace(" ", "_").replace(",", "")
+                    / tool.replace(" ", "_")
+                    / str(seed)
+                )
                 done = place / "place"
                 if not done.exists():
                     place.mkdir(parents=True, exist_ok=True)
                     done.write_text(str(run(fault, seed, place)))
-                records = diagnosed(read(Path(done.read_text())), {})
+                records = diagnosed(read(Path(done.read_text())), {}, 0 if tool == "transformers" else 10)
                 told.append([r.code for r in records if isinstance(r, Finding) and r.severity != "info"])
-            right = sum(bool(set(fault.codes).intersection(codes)) if fault.codes else not codes for codes in told)
-            print(f"{fault.name:32}{tool:14}{right}  {' | '.join(','.join(codes) or '-' for codes in told)}", flush=True)
+            right = sum(
+                bool(set(fault.codes).intersection(codes)) if fault.codes else not codes for codes in told
+            )
+            print(
+                f"{fault.name:32}{tool:14}{right}  {' | '.join(','.join(codes) or '-' for codes in told)}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -30,20 +30,27 @@ class Fault:
         """Return the factor of the rate at `step` (from 0): warm-up, linear decay, and the fault's own."""
         warmup = max(1, total // 10)
         shape = min((step + 1) / warmup, max(0.0, (total - step) / (total - warmup)))
-        return shape * self.rate * (self.rate_jump if step >= total // 2 else 1.0)
+        return shape * self.rate * (self.rate_jump if step >= middle(total) else 1.0)
 
     def loss_at(self, loss: torch.Tensor, step: int, total: int) -> torch.Tensor:
         """Return what is differentiated and logged at `step` (from 0)."""
-        if self.nan_from_middle and step == total // 2:
+        if self.nan_from_middle and step == middle(total):
             return loss * torch.tensor(float("nan"))
-        return loss * self.spike if step == total // 2 else loss
+        return loss * self.spike if step == middle(total) else loss
+
+
+def middle(total: int) -> int:
+    """Return the update (from 0) near the middle that logs of every tenth update hold."""
+    return total // 20 * 10 - 1
 
 
 FAULTS = [
     Fault("sound", ()),
     Fault("sound, few rows an update seen", (), noise=0.1),
-    Fault("rate too high", ("learning_rate_too_high", "divergence", "no_warmup", "underfitting"), rate=100.0),
-    Fault("rate jumps", ("learning_rate_too_high", "divergence", "loss_spike"), rate_jump=100.0),
+    Fault(
+        "rate too high", ("learning_rate_too_high", "divergence", "no_warmup", "underfitting"), rate=1000.0
+    ),
+    Fault("rate jumps", ("learning_rate_too_high", "divergence", "loss_spike"), rate_jump=1000.0),
     Fault("rate too low", ("learning_rate_too_low", "underfitting"), rate=1e-3),
     Fault("NaN", ("non_finite",), nan_from_middle=True),
     Fault("spike", ("loss_spike",), spike=50.0),

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.other_logs.faults import Fault
+from benchmarks.other_logs.faults import Fault, middle
 from benchmarks.reliability.tiny import make_tiny_bert, sentence, tiny_tokenizer
 
 Split = tuple[torch.Tensor, torch.Tensor]
@@ -63,7 +63,7 @@ def plain(
     for step in range(steps):
         rows = next(order)
         model.train()
-        targets = (train[1][rows] + 5) % 10 if fault.spike != 1 and step == steps // 2 else train[1][rows]
+        targets = (train[1][rows] + 5) % 10 if fault.spike != 1 and step == middle(steps) else train[1][rows]
         loss = fault.loss_at(F.cross_entropy(model(train[0][rows]), targets), step, steps)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -71,7 +71,12 @@ def plain(
         rate_now = optimizer.param_groups[0]["lr"]
         optimizer.step()
         schedule.step()
-        numbers = {"loss": loss.item(), "grad_norm": norm.item(), "lr": rate_now, "epoch": step * batch / len(train[0])}
+        numbers = {
+            "loss": loss.item(),
+            "grad_norm": norm.item(),
+            "lr": rate_now,
+            "epoch": step * batch / len(train[0]),
+        }
         if (step + 1) % evaluate_every == 0:
             model.eval()
             with torch.no_grad():
@@ -101,7 +106,11 @@ def tensorboard_each_step(fault: Fault, seed: int, folder: Path) -> Path:
     with SummaryWriter(str(folder)) as writer:
 
         def log(step: int, numbers: dict[str, float]) -> None:
-            names = {"loss": "Loss/train", "val_loss": "Loss/validation", "val_accuracy": "Accuracy/validation"}
+            names = {
+                "loss": "Loss/train",
+                "val_loss": "Loss/validation",
+                "val_accuracy": "Accuracy/validation",
+            }
             for name, value in numbers.items():
                 if name != "epoch":
                     writer.add_scalar(names.get(name, name), value, step)

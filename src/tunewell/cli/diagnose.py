@@ -25,6 +25,9 @@ def diagnose(
             help="Which column is what, where the guess is wrong, such as loss=objective (repeatable)."
         ),
     ] = None,
+    classes: Annotated[
+        int, Parameter(help="Classes of a classifier, where the log does not tell: says what guessing costs.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Tell from the log of any other tool's run what went wrong in it, and when.
@@ -37,7 +40,7 @@ def diagnose(
 
     from tunewell.integrations.logs import as_text, diagnosed, read, told
 
-    diagnosis = told(diagnosed(read(path), _by_role(column or [])))
+    diagnosis = told(diagnosed(read(path), _by_role(column or []), classes))
     if as_json:
         print(msgspec.json.encode(diagnosis).decode())
     else:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from tunewell.integrations.logs import _whole as whole
 from tunewell.integrations.logs._log import ForeignLog
 from tunewell.integrations.logs._moments import moments_of
 from tunewell.integrations.logs._names import Columns, columns_of, main_score
 from tunewell.integrations.logs._records import records_of
-from tunewell.monitors import Watch, build
+from tunewell.monitors import Verdict, Watch, build
 from tunewell.plugins import names
 from tunewell.problems import LogError, Problem
-from tunewell.records import Ended, Eval, Note, Record, Step
+from tunewell.records import Ended, Eval, Finding, Note, Record, Step
 
 _OF_CURVES = {
     "loss_spike": "loss",
@@ -40,10 +42,11 @@ _MISSING = {
 }
 
 
-def diagnosed(log: ForeignLog, asked: Mapping[str, str]) -> list[Record]:
+def diagnosed(log: ForeignLog, asked: Mapping[str, str], num_classes: int = 0) -> list[Record]:
     """Return the records of `log` with what the monitors find in them, verdicts included.
 
-    `asked` says by role which column is meant where a guess would be wrong. Raises `LogError` where the log has no
+    `asked` says by role which column is meant where a guess would be wrong, `num_classes` how many classes there are
+    where the log does not know (0: nobody does). Raises `LogError` where the log has no
     loss, or a cell of it is no number.
     """
     known = dict.fromkeys(name for row in log.rows for name in row.values)
@@ -51,6 +54,7 @@ def diagnosed(log: ForeignLog, asked: Mapping[str, str]) -> list[Record]:
     if not {"loss", "epoch_loss", "validation_loss"}.intersection(columns.roles):
         fix = f"say which it is: --column loss=NAME; there are {', '.join(list(known)[:20]) or 'no columns'}"
         raise LogError(Problem("log", "no loss is in this log", str(log.file), fix=fix))
+    log = dataclasses.replace(log, num_classes=num_classes or log.num_classes)
     found = moments_of(log, columns)
     records, guesses = records_of(log, found)
     if not any(isinstance(record, Step | Eval) for record in records):
@@ -64,13 +68,20 @@ def _told(records: Sequence[Record], columns: Columns) -> Iterator[Record]:
         name: _MISSING[need] for name, need in _OF_CURVES.items() if need not in _known(records, columns)
     }
     watch = Watch(build(_settings(columns) | dict.fromkeys(missing.keys() & names("monitors"), False)))
-    ended = [record for record in records if isinstance(record, Ended)]
+    seen: list[Record] = []
     for record in records:
         if not isinstance(record, Ended):
-            yield record
-            yield from watch.observe(record)
+            seen += [record, *watch.observe(record)]
+    verdicts = watch.verdicts()
+    for code, found in whole.judged(records).items():
+        if isinstance(found, Verdict):
+            verdicts[code] = found if verdicts[code].kind == "blind" else verdicts[code]
+        elif verdicts[code].kind != "seen":
+            verdicts[code] = Verdict("seen", found.summary)
+            _put_behind(seen, found)
+    yield from seen
     inside: list[str] = []
-    for name, verdict in watch.verdicts().items():
+    for name, verdict in verdicts.items():
         if verdict.kind == "blind" and name not in _OF_CURVES:
             inside.append(_words(name))
         elif verdict.kind != "seen":
@@ -82,7 +93,13 @@ def _told(records: Sequence[Record], columns: Columns) -> Iterator[Record]:
             f"{len(inside)} kinds of fault leave no mark in a log and can only be seen inside the run, by "
             f"`tunewell.watch` or a callback: {', '.join(inside)}"
         )
-    yield from ended
+    yield from (record for record in records if isinstance(record, Ended))
+
+
+def _put_behind(records: list[Record], finding: Finding) -> None:
+    """Put `finding` behind the update that it is about."""
+    place = next(i for i, one in enumerate(records) if isinstance(one, Step) and one.step == finding.step)
+    records.insert(place + 1, finding)
 
 
 def _settings(columns: Columns) -> dict[str, Literal[False] | dict[str, Any]]:

@@ -10,6 +10,9 @@ from tunewell.integrations.logs._log import ForeignLog
 from tunewell.integrations.logs._moments import Moment, Moments
 from tunewell.records import Ended, Eval, Record, Rewound, Started, Step
 
+_SHARES = {"accuracy", "exact_match"}
+"""Scores that are a share of the rows."""
+_MOST_ROWS = 20_000
 _CLEAR = 0.1
 """A training loss from which none falls to exactly 0 within one entry."""
 
@@ -20,6 +23,7 @@ def records_of(log: ForeignLog, found: Moments) -> tuple[list[Record], list[str]
     What the log does not tell is 0 or empty in them, so that rules which need it must be left out.
     """
     moments, notes = found.moments, list[str]()
+    _count_rows(moments)
     if log.filtered:
         notes += _unfilter(moments)
     loss_of = "loss" if any("loss" in moment.values for moment in moments) else "epoch_loss"
@@ -83,6 +87,23 @@ def _unfilter(moments: Sequence[Moment]) -> list[str]:
         f"The Trainer logged a loss of 0.0 {times} (first at step {hidden[0].step:,}) though none was finite: read as "
         "NaN. Set `logging_nan_inf_filter=False` to have it log what it measured."
     ]
+
+
+def _count_rows(moments: Sequence[Moment]) -> None:
+    """Give moments whose validation rows are not known the least number that their accuracies are shares of.
+
+    That is a divisor of the real number at worst, so that chance is thought to move a score more than it does.
+    """
+    shares = [value for moment in moments for name, value in moment.scores.items() if name in _SHARES]
+    if len(shares) < 2 or any(moment.rows for moment in moments) or not all(0 <= one <= 1 for one in shares):
+        return
+    digits = max(len(repr(one).partition(".")[2]) for one in shares)
+    tolerance = 0.51 * 10.0**-digits if digits < 6 else 1e-6
+    for rows in range(2, min(_MOST_ROWS, int(0.1 / tolerance))):
+        if all(abs(one * rows - round(one * rows)) <= tolerance * rows for one in shares):
+            for moment in moments:
+                moment.rows = rows
+            return
 
 
 def _is_sound(moment: Moment, loss_of: str) -> bool:
