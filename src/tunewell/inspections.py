@@ -130,7 +130,7 @@ class DataChecked(Fact, tag="data_checked", frozen=True, kw_only=True):
 
 
 class Suspect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A row whose target is probably wrong."""
+    """A row whose target may be wrong; `confidence` says how probably."""
 
     row: int
     confidence: float

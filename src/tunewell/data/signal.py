@@ -18,7 +18,6 @@ MOST_ROWS = 2_000
 _BLOCK = 50
 """Rows in a row of the file that are sampled together, so that neighbours' targets are at hand."""
 _FEWEST = 40
-_MOST_TREE_FEATURES = 128
 _SEVERAL = 8
 """Outputs of a regression looked at."""
 
@@ -45,7 +44,7 @@ def check_signal(train: CheckedRows, validation: CheckedRows | None) -> DataChec
     kept = np.flatnonzero(classes[chosen] != IGNORED)
     if len(kept) < _FEWEST or len(np.unique(classes[chosen][kept])) < 2:
         return DataCheck(why_not="the sample has fewer than two classes")
-    numbers = _of_classes(matrix, classes, chosen, trees=_may_grow(sample))
+    numbers = _of_classes(matrix, classes, chosen)
     if validation is not None and train.target_kind == "classes":
         numbers |= _on_held_out(sample, validation)
     return DataCheck(count=len(kept), of=len(kept), numbers=_rounded(numbers))
@@ -59,25 +58,22 @@ def _sample(rows: int) -> Array:
     return np.unique(np.concatenate([np.arange(begin, begin + _BLOCK) for begin in begins]))
 
 
-def _may_grow(sample: CheckedRows) -> bool:
-    return sample.kind == "numbers" and np.shape(sample.inputs)[1] <= _MOST_TREE_FEATURES
+def _of_classes(matrix: Any, classes: Array, chosen: Array) -> dict[str, float]:
+    kinds = simple_model.kinds(matrix, len(np.unique(classes[chosen])))
+    tried = {kind: _accuracy(matrix, classes[chosen], kind) for kind in kinds}
+    best = max(tried, key=lambda kind: tried[kind]["accuracy"])
+    shifted = {
+        shift: _accuracy(matrix, np.roll(classes, shift)[chosen], kinds[0])["accuracy"] for shift in (-1, 1)
+    }
+    there = max(shifted, key=lambda shift: shifted[shift])
+    return tried[best] | {"shifted_by": float(there), "shifted_accuracy": shifted[there]}
 
 
-def _of_classes(matrix: Any, classes: Array, chosen: Array, *, trees: bool) -> dict[str, float]:
-    numbers = _accuracy(matrix, classes[chosen])
-    if trees:
-        with_trees = _accuracy(matrix, classes[chosen], trees=True)
-        numbers = max(numbers, with_trees, key=lambda one: one["accuracy"])
-    shifted = {shift: _accuracy(matrix, np.roll(classes, shift)[chosen])["accuracy"] for shift in (-1, 1)}
-    best = max(shifted, key=lambda shift: shifted[shift])
-    return numbers | {"shifted_by": float(best), "shifted_accuracy": shifted[best]}
-
-
-def _accuracy(matrix: Any, classes: Array, *, trees: bool = False) -> dict[str, float]:
+def _accuracy(matrix: Any, classes: Array, kind: simple_model.Kind) -> dict[str, float]:
     kept, numbered = simple_model.compact(classes)
     if len(np.unique(numbered)) < 2:
         return {"accuracy": 0.0, "chance": 1.0, "standard_error": 0.0}
-    told = simple_model.out_of_sample(matrix[kept], numbered, trees=trees).argmax(axis=1)
+    told = simple_model.out_of_sample(matrix[kept], numbered, kind, balanced=True).argmax(axis=1)
     sizes = np.bincount(numbered)
     recalls = np.bincount(numbered, told == numbered) / sizes
     chance = 1 / len(sizes)
@@ -123,7 +119,8 @@ def _on_held_out(sample: CheckedRows, validation: CheckedRows) -> dict[str, floa
     if len(there) < _FEWEST or len(np.unique(sample.targets[kept])) < 2:
         return {}
     both = simple_model.features(_together(sample.take(kept), there))
-    model = simple_model.fitted(both[: len(kept)], sample.targets[kept])
+    kind = simple_model.kinds(both, count)[0]
+    model = simple_model.fitted(both[: len(kept)], sample.targets[kept], kind)
     told = model.predict(both[len(kept) :])
     right = {shift: float(np.mean((told - shift) % count == there.targets)) for shift in (0, -1, 1)}
     best = max((-1, 1), key=lambda shift: right[shift])

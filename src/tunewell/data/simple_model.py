@@ -1,7 +1,8 @@
 """A simple model of the rows, trained in a second: what any model should be able to see in them.
 
-Hashed words or token ids, or standardised numbers; logistic regression, ridge for numbers. For features that are numbers
-extremely random trees are tried beside it, since a linear model is blind to what lies in combinations (XOR).
+Words or token ids are hashed, and naive Bayes and logistic regression read them; numbers are standardised, for a linear
+discriminant and for extremely random trees, since a linear model is blind to what lies in combinations (XOR). All of
+them bear a share of wrong targets well. Targets that are numbers get a ridge regression.
 """
 
 from __future__ import annotations
@@ -9,18 +10,26 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from tunewell.data.checked_rows import IGNORED, Array, CheckedRows
 
+Kind = Literal["bayes", "logistic", "discriminant", "trees"]
 FOLDS = 5
 _HASHED = 2**16
 _WIDEST = 512
 """Wider inputs are projected at random to this many features (Johnson-Lindenstrauss): distances stay within a tenth."""
 _BY_POSITION = 64
 """Token ids count with their position too in rows up to this long."""
+_MOST_LOGISTIC = 50_000_000
+"""Numbers × classes up to which logistic regression takes seconds."""
+_MOST_TREE_FEATURES = 128
+_SHRINKAGE = 0.1
+"""Of the covariance towards a round one: it must be invertible with fewer rows than features too."""
+LEAST = -20.0
+"""Least log-probability: nobody is surer."""
 
 
 def features(rows: CheckedRows) -> Any:
@@ -78,46 +87,64 @@ def _standardised(numbers: Array) -> Array:
     return result
 
 
-def out_of_sample(matrix: Any, classes: Array, *, trees: bool = False, seed: int = 0) -> Array:
-    """Return what models trained without a row say of its class: probabilities, float64 (rows, number of classes).
+def out_of_sample(matrix: Any, classes: Array, kind: Kind, *, balanced: bool = False, seed: int = 0) -> Array:
+    """Return what models trained without a row say of its class: log-probabilities, float64 (rows, number of classes).
 
-    `matrix` (rows, features), `classes` int (rows,) from 0; five folds keep the class shares. A class that a fold lacks
-    gets probability 0 there.
+    `matrix` (rows, features), `classes` int (rows,) from 0; five folds keep the class shares. `balanced`: classes count alike.
     """
     from sklearn.model_selection import KFold, StratifiedKFold
 
-    smallest = int(np.bincount(classes)[np.unique(classes)].min())
-    kind = StratifiedKFold if smallest >= FOLDS else KFold
-    folds = kind(FOLDS, shuffle=True, random_state=seed)
-    found = np.zeros((len(classes), int(classes.max()) + 1))
+    sizes = np.bincount(classes)
+    splitter = StratifiedKFold if int(sizes[sizes > 0].min()) >= FOLDS else KFold
+    folds = splitter(FOLDS, shuffle=True, random_state=seed)
+    found = np.empty((len(classes), len(sizes)))
     for train, held_out in folds.split(np.zeros(len(classes)), classes):
-        if len(np.unique(classes[train])) < 2:
-            found[held_out, classes[train[0]]] = 1.0
-            continue
-        model = fitted(matrix[train], classes[train], trees=trees)
-        found[np.ix_(held_out, model.classes_)] = model.predict_proba(matrix[held_out])
+        model = fitted(matrix[train], classes[train], kind, balanced=balanced)
+        found[held_out] = log_probabilities(model, matrix[held_out], len(sizes))
     return found
 
 
-def fitted(matrix: Any, classes: Array, *, trees: bool = False) -> Any:
-    """Return a classifier trained on the rows of `matrix`; classes count alike."""
+def kinds(matrix: Any, classes: int) -> list[Kind]:
+    """Return the models to try on `matrix`, the quickest first; those left out would take minutes."""
+    if hasattr(matrix, "tocsr"):
+        return ["bayes", "logistic"] if matrix.nnz * classes <= _MOST_LOGISTIC else ["bayes"]
+    return ["discriminant", "trees"] if matrix.shape[1] <= _MOST_TREE_FEATURES else ["discriminant"]
+
+
+def fitted(matrix: Any, classes: Array, kind: Kind, *, balanced: bool = False) -> Any:
+    """Return a classifier trained on the rows of `matrix`."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.dummy import DummyClassifier
     from sklearn.ensemble import ExtraTreesClassifier
     from sklearn.linear_model import LogisticRegression
+    from sklearn.naive_bayes import MultinomialNB
 
-    if trees:
-        model = ExtraTreesClassifier(100, min_samples_leaf=2, class_weight="balanced", random_state=0)
-        return model.fit(matrix, classes)
-    # Sparse rows are of length 1 and want little regularisation; standardised numbers want more.
-    # Newton's method in 65,536 sparse features takes a fifteenth of the time of L-BFGS, whose steps are dense.
-    is_sparse = hasattr(matrix, "tocsr")
-    model = LogisticRegression(
-        C=10.0 if is_sparse else 0.1,
-        solver="newton-cg" if is_sparse else "lbfgs",
-        max_iter=100,
-        tol=1e-3,
-        class_weight="balanced",
-    )
-    return _quiet(model.fit)(matrix, classes)
+    there = len(np.unique(classes))
+    weights = "balanced" if balanced else None
+    if there < 2:
+        return DummyClassifier(strategy="prior").fit(matrix, classes)
+    match kind:
+        case "bayes":
+            return MultinomialNB(alpha=0.3, fit_prior=not balanced).fit(matrix, classes)
+        case "logistic":
+            model = LogisticRegression(C=2.0, max_iter=100, tol=1e-3, class_weight=weights)
+            return _quiet(model.fit)(matrix, classes)
+        case "discriminant":
+            priors = np.full(there, 1 / there) if balanced else None
+            model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=_SHRINKAGE, priors=priors)
+            return _quiet(model.fit)(matrix, classes)
+        case "trees":
+            model = ExtraTreesClassifier(100, min_samples_leaf=5, class_weight=weights, random_state=0)
+            return model.fit(matrix, classes)
+
+
+def log_probabilities(model: Any, matrix: Any, classes: int) -> Array:
+    """Return what `model` says of the rows of `matrix`, (rows, classes), bounded; classes it never saw get the least."""
+    found = np.full((matrix.shape[0], classes), LEAST)
+    with np.errstate(divide="ignore"):
+        told = np.log(model.predict_proba(matrix))
+    found[:, model.classes_] = np.maximum(told, LEAST)
+    return found
 
 
 def predicted_numbers(matrix: Any, numbers: Array, seed: int = 0) -> Array:

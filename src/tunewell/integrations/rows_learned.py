@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tunewell.data.row_review import RowReview
+from tunewell.data.beforehand import said_of_arrays
+from tunewell.data.row_review import RowReview, is_due
 from tunewell.inspections import RowsReviewed
 from tunewell.integrations.given_rows import GivenRows
 from tunewell.integrations.measure import to_numpy
@@ -14,7 +15,7 @@ from tunewell.integrations.update import Update
 
 
 class RowsLearned:
-    """Gathers what the model says of each training row as it is trained on, and reviews it after each epoch."""
+    """Gathers what the model says of each training row as it is trained on, and reviews it after some of the epochs."""
 
     def __init__(self, given: GivenRows, class_names: Sequence[str]) -> None:
         self._count = len(given)
@@ -23,7 +24,10 @@ class RowsLearned:
         if given.classes is not None and len(given.classes):
             count = max(len(class_names), int(given.classes.max()) + 1)
             names = [*class_names, *(str(label) for label in range(len(class_names), count))]
-            self._review = RowReview(np.arange(self._count), given.classes, names)
+            inputs, classes = given.inputs, given.classes
+            self._review = RowReview(
+                np.arange(self._count), classes, names, lambda: said_of_arrays(inputs, classes, count)
+            )
             self._classes = count
 
     def note(self, update: Update) -> RowsReviewed | None:
@@ -38,6 +42,6 @@ class RowsLearned:
             self._review.note(np.asarray(one.rows), to_numpy(seen.log_probabilities))
             self._trained += len(one.rows)
         epoch = self._trained // max(1, self._count)
-        if self._review is None or epoch == before:
+        if self._review is None or epoch == before or not is_due(epoch):
             return None
         return self._review.review(update.step, epoch)

@@ -7,8 +7,10 @@ import io
 from collections.abc import Iterator
 
 import msgspec
+import numpy as np
 
-from tunewell.data.row_review import RowReview
+from tunewell.data.beforehand import said_of_examples
+from tunewell.data.row_review import RowReview, is_due
 from tunewell.inspections import RowsReviewed
 from tunewell.runs.disk import in_words, write_durably
 from tunewell.runs.folder import RunFolder
@@ -29,7 +31,9 @@ class Reviewing:
         """Epochs that are over and reviewed."""
         self._review: RowReview | None = None
         if prepared.dataset.problem == "single_label" and len(prepared.dataset.labels) > 1:
-            self._review = RowReview(self._encoded.rows, self._encoded.targets, prepared.dataset.labels)
+            self._review = RowReview(
+                self._encoded.rows, self._encoded.targets, prepared.dataset.labels, self._said
+            )
 
     def note(self, update: Update) -> None:
         """Take in how the model took the rows of an update."""
@@ -37,11 +41,18 @@ class Reviewing:
             self._review.note(update.rows, update.outputs.float().cpu().numpy())
 
     def ended(self, step: int, epoch: float) -> Iterator[RowsReviewed]:
-        """Yield the review of each epoch that is over once `epoch` passes are done, written to the run's folder."""
+        """Yield the review of each epoch that is due and over once `epoch` passes are done, written to the run's folder."""
         while self._review is not None and self._epoch < int(epoch + 1e-9):
             self._epoch += 1
+            if not is_due(self._epoch):
+                continue
             found = self._review.review(step, self._epoch)
             yield msgspec.structs.replace(found, file=FILE if self._write(found) else "")
+
+    def _said(self) -> list[np.ndarray]:
+        """Return what simple models say of the rows; it follows from the data alone, so that no checkpoint holds it."""
+        dataset = self._prepared.dataset
+        return said_of_examples(dataset.splits["train"], dataset.labels)
 
     def pack(self) -> bytes:
         """Return the history of the rows, for a checkpoint."""
