@@ -166,7 +166,7 @@ def lightning_table(fault: Fault, seed: int, folder: Path) -> Path:
     import lightning
 
     train, validation = digits(fault, seed)
-    epochs = 12 if fault.rows is None else 150
+    epochs = 12 if fault.rows is None else 400
     total = epochs * math.ceil(len(train[0]) / 32)
 
     class Digits(lightning.LightningModule):

@@ -21,7 +21,19 @@ _SPLITS = {
 _COUNTERS = {"step", "steps", "iteration", "iterations", "iter", "iters", "update", "updates"}
 _FINE = _COUNTERS | {"batch"}
 _FILLERS = {"avg", "average", "mean", "running", "metrics", "metric", "losses", "scalars", "vs"}
-_NO_SCORES = {"runtime", "second", "seconds", "time", "samples", "tokens", "loss", "step", "epoch", "batch"}
+_NO_SCORES = {
+    "rows",
+    "runtime",
+    "second",
+    "seconds",
+    "time",
+    "samples",
+    "tokens",
+    "loss",
+    "step",
+    "epoch",
+    "batch",
+}
 _SHORT = {"acc": "accuracy", "ppl": "perplexity"}
 _SCORES = (
     "accuracy", "balanced_accuracy", "f1", "macro_f1", "f1_macro", "matthews_correlation", "mcc", "auroc",

@@ -129,11 +129,12 @@ def _spike(steps: Sequence[Step]) -> Finding | None:
 
 
 def _underfitting(steps: Sequence[Step], evals: Sequence[Eval], guessing: float) -> Finding | Verdict:
-    """The last third of the losses is at the level of guessing, and so is each evaluation."""
+    """The last third of the losses is at the level of guessing, and so is each evaluation beside them."""
     third = [step.loss for step in steps[-max(4, len(steps) // 3) :]]
+    beside = [one for one in evals if one.step >= steps[-len(third)].step]
     mean = math.fsum(third) / len(third)
     error = math.sqrt(math.fsum((loss - mean) ** 2 for loss in third) / (len(third) - 1) / len(third))
-    learned = any(one.loss < _NEAR * guessing for one in evals)
+    learned = any(one.loss < _NEAR * guessing for one in beside)
     if learned or mean - 2 * error <= _NEAR * guessing or steps[0].loss - mean > 0.1 * guessing:
         return Verdict("fine", "checked and fine: the model became better than guessing")
     step = steps[-1]
