@@ -53,6 +53,8 @@ class Updates:
         """Ids of the rows that come next, where `Watcher.batches` gave them out."""
         self.reads_losses = True
         """Whether each loss is read from its graph, not only when looked into: where it is not the mean that is logged."""
+        self.dropped = 0
+        """Gathered gradients that were cleared without an update."""
         self.without_loss = 0
         """Updates of which no loss was given."""
         self._in_backward = False
@@ -73,6 +75,17 @@ class Updates:
         for handle in self._handles:
             handle.remove()
 
+    def remarks(self) -> list[str]:
+        """Return what a reader of the record should know, a sentence each."""
+        said = []
+        if self.without_loss:
+            said.append(
+                f"{self.without_loss} updates could not be watched: `watch.loss(loss)` was not called"
+            )
+        if self.dropped:
+            said.append(f"{self.dropped} gradients were cleared without an update, as a gradient scaler does")
+        return said
+
     def take(
         self,
         loss: Tensor,
@@ -81,6 +94,7 @@ class Updates:
         targets: Tensor | None = None,
     ) -> MicroBatch:
         """Note a loss before its backward pass."""
+        self._forget_what_was_dropped()
         forward = self.forwards.last
         self.forwards.settle()
         found = micro_batch(
@@ -105,6 +119,12 @@ class Updates:
         if factor != 1.0 and loss.requires_grad:
             loss.register_hook(lambda gradient: gradient * factor)
         return found
+
+    def _forget_what_was_dropped(self) -> None:
+        """Begin anew where gradients were cleared without an update, as a gradient scaler does after an overflow."""
+        if self.current.passes and all(parameter.grad is None for parameter in self.parameters.values()):
+            self.dropped += 1
+            self.current = self._next()
 
     def _take_own_loss(self, loss: Tensor) -> None:
         self.take(loss)

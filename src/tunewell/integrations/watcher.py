@@ -193,9 +193,8 @@ class Watcher:
         for monitor, verdict in self.verdicts().items():
             if verdict.kind != "seen":
                 self._note(f"{monitor.replace('_', ' ')}: {verdict.text}", "verdict")
-        if self._updates.without_loss:
-            count = self._updates.without_loss
-            self._note(f"{count} updates could not be watched: `watch.loss(loss)` was not called", "watch")
+        for text in self._updates.remarks():
+            self._note(text, "watch")
         self._record(
             Ended(
                 time=time.time(),
