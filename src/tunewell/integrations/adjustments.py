@@ -102,7 +102,7 @@ class Adjustments:
     def factor_at(self, step: int) -> float:
         """Return what the schedule's rate is multiplied by at update `step`, a slower schedule left out."""
         factor = self.rate_factor
-        if self.warms_from is not None and step - self.warms_from < self.warms_for:
+        if self.warms_from is not None and step - self.warms_from <= self.warms_for:
             done = (step - self.warms_from - 1) / self.warms_for
             factor *= WARM + (1 - WARM) * max(0.0, done)
         return factor

@@ -264,8 +264,7 @@ class Watcher:
 
     def _keep_beginning(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """Copy the training as it stands before its first update."""
-        self._beginning.remove()
-        if self._acts:
+        if self._acts and self._updates.step == 0:
             self._hands.snapshots.take(0, self._journal.watch.pack())
 
     def _done(self, update: Update) -> None:
