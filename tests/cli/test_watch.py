@@ -97,6 +97,7 @@ def incident(step: int) -> list[Record]:
             reason="non_finite",
             outcome="applied",
             detail="learning rate 1e-04 → 5e-05",
+            code="non_finite",
         ),
     ]
 

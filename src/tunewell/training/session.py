@@ -12,11 +12,12 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from tunewell import plugins
 from tunewell.actions import Action, SetMicroBatchTokens
 from tunewell.monitors import Watch
 from tunewell.policies import Decision, Facts, Judge, Proposal
 from tunewell.problems import RunError
-from tunewell.records import Acted, Answered, Ended, Note, Record, StageBegan
+from tunewell.records import Acted, Answered, Ended, Note, Proposed, Record, StageBegan
 from tunewell.runs.folder import RunFolder
 from tunewell.runs.inbox import Inbox
 from tunewell.runs.log import LogWriter
@@ -108,6 +109,8 @@ class Session:
     def _logged(self, record: Record) -> Record:
         try:
             self.log.append(record)
+            if isinstance(record, Proposed):  # whoever is asked must be able to read it now
+                self.log.flush()
         except RunError as error:  # it stays in memory; the next commit waits until it can be written
             self.saving.trouble = error.problems[0].message
         self.watchdog.beat("whoever reads the records")
@@ -289,9 +292,12 @@ class Session:
         if interrupted:
             yield from self._end(self._ended("interrupted", str(self.interruption.name)))
             return
-        for monitor, verdict in self.watch.verdicts().items():
-            if verdict.kind != "seen":
-                yield from self.note(f"{monitor.replace('_', ' ')}: {verdict.text}", "verdict")
+        verdicts = self.watch.verdicts()
+        told = {name: verdict.text for name, verdict in verdicts.items() if verdict.kind != "seen"}
+        off = set(plugins.names("monitors")) - set(verdicts)
+        told |= dict.fromkeys(off, "could not be checked: the recipe switched it off")
+        for monitor, text in sorted(told.items()):
+            yield from self.note(f"{monitor.replace('_', ' ')}: {text}", "verdict")
         stop = self.wishes.stop
         if stop is not None and not stop.success:
             ended = self._ended("stopped", self.wishes.stop_reason)
