@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import msgspec
 import sick_data
+import sick_inside
 from traces import PLAIN, changed, healthy
 
 from tunewell.records import Eval, Record, Step
@@ -176,23 +177,27 @@ SICK: dict[str, Callable[[int], list[Record]]] = {
 }
 """A run that has the fault, by the name of its monitor; from step 300 on, underfitting from the first."""
 
-SICK |= sick_data.SICK
+SICK |= sick_data.SICK | sick_inside.SICK
 
-LATEST = {
-    "non_finite": 300,
-    "loss_spike": 310,
-    "divergence": 375,
-    "exploding_gradient": 310,
-    "vanishing_gradient": 340,
-    "parameters_not_updating": 340,
-    "learning_rate_too_high": 310,
-    "underfitting": 160,
-    "overfitting": 450,
-    "plateau": 360,
-    "overtraining": 500,
-    "stall": 320,
-} | sick_data.LATEST
+LATEST = (
+    {
+        "non_finite": 300,
+        "loss_spike": 310,
+        "divergence": 375,
+        "exploding_gradient": 310,
+        "vanishing_gradient": 340,
+        "parameters_not_updating": 340,
+        "learning_rate_too_high": 310,
+        "underfitting": 230,
+        "overfitting": 450,
+        "plateau": 360,
+        "overtraining": 500,
+        "stall": 320,
+    }
+    | sick_data.LATEST
+    | sick_inside.LATEST
+)
 """Step by which each must be told."""
 
-FROM_THE_START = {"underfitting", *sick_data.SICK}
+FROM_THE_START = {"underfitting", *sick_data.SICK, *sick_inside.FROM_THE_START}
 """Those that are there from the first update on."""

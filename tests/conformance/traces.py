@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 from healthy_data import checked, label_counts, reviewed
+from healthy_inside import FIRST_LOOKS, inspected, tested
 
 from tunewell.records import Eval, Record, StageBegan, Started, Step
 
@@ -80,6 +81,7 @@ def _records(rng: random.Random, course: Course) -> Iterator[Record]:
         class_counts=dict(zip(names, course.counts, strict=True)),
     )
     yield checked(course.counts)
+    yield from tested(course.classes)
     yield _stage(course, 0)
     epoch = max(1, sum(course.counts) // course.batch)
     progress, since, best, bucket = 0.0, [], 0.0, 1.0
@@ -96,6 +98,11 @@ def _records(rng: random.Random, course: Course) -> Iterator[Record]:
         shown = _step(rng, course, step, rate=rate, progress=progress, bucket=bucket)
         since.append(shown.loss)
         yield shown
+        if step <= FIRST_LOOKS or shown.layer_gradients:
+            yield inspected(
+                course.batch, step, loss=shown.loss / course.loss_scale, classes=course.classes,
+                learned=min(1.0, _margin(course, progress) / course.margin), frozen=course.frozen,
+            )  # fmt: skip
         if step % epoch == 0:
             yield reviewed(sum(course.counts), step, step // epoch)
         if step % course.eval_every == 0:
@@ -197,6 +204,7 @@ def _evaluation(
         seconds=2.0,
         train_loss=train_loss,
         best=accuracy > best,
+        in_training=[],
     )
 
 
