@@ -25,7 +25,7 @@ class Journal:
     """Where every record goes: into the list `records`, to the monitors, to the log on disk.
 
     Findings are told to the logger ``tunewell`` too, so that a plain script shows them. A disk that refuses ends no
-    training: the records stay in memory, and a `Note` says so.
+    training: the records stay in memory until it takes them, and a `Note` says so.
     """
 
     def __init__(self, watch: Watch, root: Path | None, name: str) -> None:
@@ -34,6 +34,7 @@ class Journal:
         self.folder: Path | None = None
         self.log: Path | None = None
         self._log: LogWriter | None = None
+        self._refused = False
         self._held = ExitStack()
         self.name = name
         if root is not None:
@@ -73,11 +74,12 @@ class Journal:
             return
         try:
             self._log.append(record)
-        except RunError as error:
-            self._log = None
-            text = f"the log is kept in memory only from here on: {error.problems[0].message}"
-            self.records.append(Note(time=time.time(), step=record_step(record), text=text, topic="disk"))
-            _LOGGER.warning("%s", text)
+        except RunError as error:  # it stays in memory, and is written as soon as the disk takes it
+            if not self._refused:
+                self._refused = True
+                text = f"the log can't be written: {error.problems[0].message}"
+                self._append(Note(time=time.time(), step=record_step(record), text=text, topic="disk"))
+                _LOGGER.warning("%s", text)
 
 
 def record_step(record: Record) -> int:
