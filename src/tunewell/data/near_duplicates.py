@@ -1,7 +1,9 @@
 """Rows that are equal or nearly so: by key, by MinHash over n-grams, by nearest neighbours of numbers.
 
 Nearly equal texts and token rows share 80 % of their n-grams (Jaccard), as in the deduplication of Lee et al., 2022
-(arXiv:2107.06499). MinHash (Broder, 1997) finds the candidates; each is then counted exactly.
+(arXiv:2107.06499). MinHash (Broder, 1997) finds the candidates; each is then counted exactly. N-grams that many rows
+have are a template, such as a prompt, and don't count; a row that has few others may differ in one word and mean
+something else.
 
 Rows of numbers are nearly equal when a row's nearest neighbour is much closer than its second nearest. In d dimensions the
 ratio of the two distances is under t with probability t^d (TwoNN: Facco et al., 2017, which also gives d), so the bound
@@ -39,6 +41,12 @@ _FEWEST = 20
 """Rows below which distances tell nothing."""
 _WORD = re.compile(r"\w+")
 _MIX = [np.uint64(odd) for odd in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)]
+
+_TEMPLATE = 0.05
+"""Share of rows from which an n-gram is taken for a part of a template, and the rows that it takes at least."""
+_TEMPLATE_ROWS = 20
+_FEWEST_GRAMS = 20
+"""N-grams of its own that a row needs to be compared."""
 
 Pairs = list[tuple[int, int]]
 """(row, an earlier row that it resembles), as positions."""
@@ -113,11 +121,12 @@ def _grams(codes: Array, length: int) -> Array:
 def _near_sets(sets: Sequence[Array]) -> Pairs:
     from datasketch import MinHash, MinHashLSH
 
+    sets = _without_templates(sets)
     index = MinHashLSH(threshold=JACCARD - 0.05, num_perm=_PERMUTATIONS)
     blank = MinHash(num_perm=_PERMUTATIONS, hashfunc=int)
     found = []
     for row, grams in enumerate(sets):
-        if not len(grams):
+        if len(grams) < _FEWEST_GRAMS:
             continue
         sketch = blank.copy()
         sketch.update_batch(grams)
@@ -128,6 +137,17 @@ def _near_sets(sets: Sequence[Array]) -> Pairs:
         else:
             found.append((row, near))
     return found
+
+
+def _without_templates(sets: Sequence[Array]) -> list[Array]:
+    if not sets:
+        return []
+    found, counts = np.unique(np.concatenate(sets), return_counts=True)
+    common = found[counts > max(_TEMPLATE_ROWS, _TEMPLATE * len(sets))]
+    if not len(common):
+        return list(sets)
+    nearest = (np.minimum(np.searchsorted(common, grams), len(common) - 1) for grams in sets)
+    return [grams[common[place] != grams] for grams, place in zip(sets, nearest, strict=True)]
 
 
 def _jaccard(one: Array, other: Array) -> float:

@@ -134,7 +134,7 @@ def fitted(matrix: Any, classes: Array, kind: Kind, *, balanced: bool = False) -
             model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=_SHRINKAGE, priors=priors)
             return _quiet(model.fit)(matrix, classes)
         case "trees":
-            model = ExtraTreesClassifier(100, min_samples_leaf=5, class_weight=weights, random_state=0)
+            model = ExtraTreesClassifier(50, min_samples_leaf=5, class_weight=weights, random_state=0)
             return model.fit(matrix, classes)
 
 

@@ -10,8 +10,10 @@ from tunewell.data.checked_rows import IGNORED, Array, CheckedRows
 from tunewell.inspections import DataCheck
 
 _SHOWN_CLASSES = 200
-_ENDS = 0.3
-"""Share of rows that one token must end for it to be the end's mark."""
+_ENDS = 0.1
+"""Share of rows that a token must end for it to be the end's mark."""
+_ONLY_AT_ENDS = 0.9
+"""Share of its places that must be ends."""
 _SAMPLE = 2_000
 
 
@@ -59,7 +61,7 @@ def check_truncated_targets(rows: CheckedRows) -> DataCheck:
     """Return the check ``truncated_targets``: sequences that lost their end.
 
     A target has lost its end when real input goes on behind its last supervised place, or when it does not end with
-    the token that ends at least three in ten of the others.
+    the mark that others end with: a token that ends at least a tenth of the rows and stands almost nowhere else.
     """
     if rows.target_kind != "sequences":
         return DataCheck(why_not="targets are not sequences")
@@ -71,9 +73,9 @@ def check_truncated_targets(rows: CheckedRows) -> DataCheck:
     last = width - 1 - supervised[:, ::-1].argmax(axis=1)
     ends = rows.targets[np.arange(len(rows)), last]
     cut = np.zeros(len(rows), dtype=np.bool_)
-    tokens, counts = np.unique(ends[some], return_counts=True)
-    if counts.max() >= _ENDS * some.sum() and len(tokens) > 1:
-        cut |= some & (ends != tokens[counts.argmax()])
+    marks = _end_marks(rows.targets[supervised], ends[some])
+    if len(marks):
+        cut |= some & ~np.isin(ends, marks)
     lengths = _input_lengths(rows)
     if lengths is not None:
         behind = lengths - 1 - last  # one place more where targets are the inputs moved by one
@@ -82,15 +84,25 @@ def check_truncated_targets(rows: CheckedRows) -> DataCheck:
     return _marked(rows, cut)
 
 
+def _end_marks(tokens: Array, ends: Array) -> Array:
+    """Return the tokens that end many rows, `ends` (rows,), and stand nearly nowhere else among `tokens`, (places,)."""
+    found, counts = np.unique(tokens, return_counts=True)
+    last = np.bincount(np.searchsorted(found, ends), minlength=len(found))
+    result: Array = found[(last >= _ENDS * len(ends)) & (last >= _ONLY_AT_ENDS * counts)]
+    return result
+
+
 def _input_lengths(rows: CheckedRows) -> Array | None:
     """Return where each row's real tokens end, (rows,); None where inputs and targets are not place by place."""
     if rows.kind != "tokens" or np.shape(rows.inputs) != rows.targets.shape:
         return None
     tokens = np.asarray(rows.inputs)
-    found, counts = np.unique(tokens[:, -1], return_counts=True)
-    padding = found[counts.argmax()]
-    repeated = (tokens[:, -2:] == padding).all(axis=1).mean() if tokens.shape[1] > 1 else 0.0
-    real = (tokens >= 0) & ((tokens != padding) if repeated > 0.05 else True)
+    real = tokens >= 0
+    behind = tokens[rows.targets[:, -1] == IGNORED, -1]  # where a row has ended, this is padding
+    if len(behind):
+        found, counts = np.unique(behind, return_counts=True)
+        if counts.max() >= _ENDS * len(behind):
+            real &= tokens != found[counts.argmax()]
     ends: Array = tokens.shape[1] - real[:, ::-1].argmax(axis=1)
     return ends
 
