@@ -72,7 +72,7 @@ def dead_units(seed: int) -> list[Record]:
 def saturation(seed: int) -> list[Record]:
     """A tanh at its bounds in a run that learns nothing."""
     records = healthy(seed, replace(PLAIN, learned_at=10**6))
-    return _looks(records, lambda look: {"saturated_units": {"pooler.tanh": 0.99}})
+    return _looks(records, lambda look: {"saturated_units": {"pooler.tanh": 0.99}}, 1)
 
 
 def bad_initialization(seed: int) -> list[Record]:
@@ -187,6 +187,7 @@ FROM_THE_START = {
 
 LATEST = dict.fromkeys(SICK, 340) | {
     "frozen_head": 2,
+    "saturation": 40,
     "bad_initialization": 1,
     "learning_rate_too_low": 140,
     "no_warmup": 40,

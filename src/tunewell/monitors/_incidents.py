@@ -49,8 +49,9 @@ class Incidents:
     """The incidents of a run: what belongs together, and which findings tell something new.
 
     While an incident is open, a finding of it is told only if it is more severe than all before, if it names a cause
-    of what was seen, or if it says itself that it is news (``evidence["again"]``). An info belongs to no incident and
-    silences nothing.
+    of what was seen, or if it says itself that it is news (``evidence["again"]``). One that is told once and stays until
+    something is done about it, such as wrong rows, says so too (``evidence["lasting"]``). An info belongs to no incident
+    and silences nothing.
     """
 
     def __init__(self, explains: Explains) -> None:
@@ -80,8 +81,8 @@ class Incidents:
 
     @property
     def open(self) -> str | None:
-        """Id of an open incident."""
-        return self._open[0]["id"] if self._open else None
+        """Id of an open incident that may pass."""
+        return next((one["id"] for one in self._open if not one["lasts"]), None)
 
     @property
     def known(self) -> list[Incident]:
@@ -157,12 +158,15 @@ class Incidents:
             "severity": finding.severity,
             "onset": finding.evidence.get("onset", finding.step),
             "quiet": 0,
+            "lasts": bool(finding.evidence.get("lasting")),
             "patience": QUIET_UPDATES * 2 ** min(times, MOST_DOUBLINGS),
         }
 
     def _is_over(self, incident: State, pace: int) -> bool:
         if "settled" in incident:
             return bool(incident["quiet"] > SETTLING_UPDATES)
+        if incident["lasts"]:
+            return False
         return bool(incident["quiet"] > max(incident["patience"], QUIET_LOOKS * pace))
 
     def _explains_any(self, code: str, codes: Iterable[str]) -> bool:
@@ -206,5 +210,6 @@ def _joined(incidents: list[State], finding: Finding) -> State:
         "severity": max(finding.severity, *(one["severity"] for one in incidents), key=_RANK.__getitem__),
         "onset": min(onset, *(one["onset"] for one in incidents)),
         "quiet": 0,
+        "lasts": bool(finding.evidence.get("lasting")) or any(one["lasts"] for one in incidents),
         "retell": False,
     }

@@ -22,10 +22,11 @@ class Verdict(msgspec.Struct, frozen=True):
 class Monitor(Protocol):
     """One fault each: a frozen configuration, and pure functions over records.
 
-    A class attribute ``reads`` may list the types of record that it looks at: others are not handed to it, which keeps
-    an update cheap. A class attribute ``explains`` may list the codes of faults that this one brings about, so that a `Watch` tells
-    cause and consequences as one incident. A finding may say in ``evidence["onset"]`` at which step the trouble
-    began; policies go back to before it.
+    A class attribute ``reads`` may list the types of record that it looks at: others are not handed to it, which keeps an
+    update cheap. A class attribute ``explains`` may list the codes of faults that this one brings about, so that a
+    `Watch` tells cause and consequences as one incident. A finding may say in ``evidence["onset"]`` at which step the
+    trouble began; policies go back to before it. One that is told once and stays until something is done about it, such as wrong
+    rows, says ``evidence["lasting"]``: consequences are then joined to it however late they come.
     """
 
     def init(self) -> State:

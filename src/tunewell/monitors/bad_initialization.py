@@ -53,7 +53,7 @@ class BadInitialization(msgspec.Struct, frozen=True, kw_only=True):
         """Return the state before any record."""
         return {
             "classes": 0, "last": 0, "first": None, "error": 0.0, "guessing": None, "unit": 1.0, "step": None, "rates": 0.0, "gain": None,
-            "layer": "", "updates": 0, "since": [], "is_high": False, "done": False, "seen": "",
+            "layer": "", "updates": 0, "since": [], "is_high": False, "fell": False, "told": False, "seen": "",
         }  # fmt: skip
 
     def update(self, state: State, record: Record) -> tuple[State, list[Finding]]:
@@ -65,7 +65,7 @@ class BadInitialization(msgspec.Struct, frozen=True, kw_only=True):
                 return self._tested(state, record), []
             case Step():
                 return self._step(state, record)
-            case Inspected() if not state["done"]:
+            case Inspected():
                 return self._look(state, record)
         return state, []
 
@@ -76,7 +76,7 @@ class BadInitialization(msgspec.Struct, frozen=True, kw_only=True):
         if first is not None and guessing is None:
             blind = "what guessing would cost is not known for this task"
         fine = "" if blind else f"the first loss, {first:.3g}, is near that of guessing, {guessing:.3g}"
-        if state["is_high"]:
+        if state["fell"]:
             fine = "a first loss above that of guessing fell soon"
         return judged(state, blind=blind, fine=fine)
 
@@ -98,20 +98,24 @@ class BadInitialization(msgspec.Struct, frozen=True, kw_only=True):
             return state, []
         if state["updates"] == 1:
             state = {**state, "step": [step.loss, step.rows]}
-        if state["done"] or not state["is_high"]:
+        if not state["is_high"]:
             return state, []
         rates = state["rates"] + step.learning_rate
         state = {**state, "rates": rates, "since": [*state["since"], step.loss * state["unit"]][-8:]}
-        if len(state["since"]) == 8 and median(state["since"]) < state["guessing"]:
-            return {**state, "done": True}, []
+        if state["told"]:
+            return state, []
+        if not _is_above_guessing(state):
+            return {**state, "is_high": False, "fell": True}, []
         needed = max(self.least, math.ceil(self.share * state["last"]))
         # A warm-up's updates count for as much as they move: what they have not mended yet is no harm.
         has_had_time = rates >= needed * step.learning_rate and state["updates"] > needed
-        return self._told(state, step.step) if has_had_time else (state, [])
+        return self._tell(state, step.step) if has_had_time else (state, [])
 
     def _look(self, state: State, look: Inspected) -> tuple[State, list[Finding]]:
+        is_scaled = look.output_gain is not None and look.output_gain > self.gain
         if state["updates"] != 1:
-            return state if state["is_high"] else {**state, "done": True}, []
+            lasts = state["told"] and (is_scaled or _is_above_guessing(state))
+            return self._tell(state, look.step) if lasts else (state, [])
         state = {**state, "gain": look.output_gain, "layer": look.output_layer}
         guessing, first = _guess.of(look, state["classes"]), look.mean_loss
         if guessing is not None:
@@ -128,19 +132,17 @@ class BadInitialization(msgspec.Struct, frozen=True, kw_only=True):
         is_high = self._is_high(
             state["first"], state["error"], state["guessing"], is_number=not look.num_outputs
         )
-        state = {**state, "is_high": is_high, "done": not is_high}
-        if is_high and state["gain"] is not None and state["gain"] > self.gain:
-            return self._told(state, look.step)
-        return state, []
+        state = {**state, "is_high": is_high}
+        return self._tell(state, look.step) if is_high and is_scaled else (state, [])
 
     def _is_high(self, first: float, error: float, guessing: float, *, is_number: bool) -> bool:
         # Of a number's loss only the ratio is known; nats have a size of their own.
         least = 2 * self.above * guessing if is_number else max(self.above * guessing, guessing + self.nats)
         return first - 2 * error > guessing and first > least
 
-    def _told(self, state: State, step: int) -> tuple[State, list[Finding]]:
+    def _tell(self, state: State, step: int) -> tuple[State, list[Finding]]:
         finding = self._finding(state, step)
-        return {**state, "done": True, "seen": finding.summary}, [finding]
+        return {**state, "told": True, "seen": finding.summary}, [finding]
 
     def _finding(self, state: State, step: int) -> Finding:
         first, guessing, gain = state["first"], state["guessing"], state["gain"]
@@ -178,3 +180,7 @@ class BadInitialization(msgspec.Struct, frozen=True, kw_only=True):
                 "layers": [state["layer"]] if state["layer"] else [],
             },
         )
+
+
+def _is_above_guessing(state: State) -> bool:
+    return len(state["since"]) < 8 or bool(median(state["since"]) >= state["guessing"])

@@ -69,5 +69,5 @@ def _finding(state: State, step: int) -> Finding:
             "look at some rows with their targets as the model gets them",
             "train on those rows alone until it works",
         ],
-        evidence={"onset": 1, "failed_tests": state["others"], **state["numbers"]},
+        evidence={"onset": 1, "lasting": True, "failed_tests": state["others"], **state["numbers"]},
     )

@@ -64,7 +64,13 @@ class ConflictingLabels(msgspec.Struct, frozen=True, kw_only=True):
                 else "decide on one target for each",
                 "leave out the rows named here",
             ],
-            evidence={"onset": step, "share": round(share, 4), "inputs": inputs, "partners": check.partners},
+            evidence={
+                "lasting": True,
+                "onset": step,
+                "share": round(share, 4),
+                "inputs": inputs,
+                "partners": check.partners,
+            },
             rows=check.rows,
         )
         return {**state, "seen": finding.summary}, [finding]

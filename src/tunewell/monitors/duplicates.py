@@ -65,6 +65,7 @@ class Duplicates(msgspec.Struct, frozen=True, kw_only=True):
                 f"look at some: {check.detail}" if check.detail else "look at some of the rows named here",
             ],
             evidence={
+                "lasting": True,
                 "onset": step,
                 "share": round(check.count / check.of, 4),
                 "near": near,

@@ -62,5 +62,10 @@ def _finding(record: Eval, modules: list[str]) -> Finding:
         meaning="The scores are noisy and too low, so that the best checkpoint is chosen by chance.",
         causes=["no `model.eval()` before the evaluation"],
         advice=["call `model.eval()` before each evaluation and `model.train()` after it"],
-        evidence={"onset": max(1, record.step), "modules": modules[:50], "split": record.split},
+        evidence={
+            "onset": max(1, record.step),
+            "lasting": True,
+            "modules": modules[:50],
+            "split": record.split,
+        },
     )

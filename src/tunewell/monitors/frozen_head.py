@@ -73,7 +73,7 @@ class FrozenHead(msgspec.Struct, frozen=True, kw_only=True):
         if not look.output_frozen:
             return {**state, "looked": "trains"}, []
         if len(state["losses"]) >= self.looks:
-            return state, []
+            return state, [_finding(state, look)] if self._knows_nothing(state) else []
         guessing = _guess.of(look, state["classes"])
         if guessing is None or look.mean_loss is None or not math.isfinite(look.mean_loss):
             return {**state, "looked": state["looked"] or "unknown"}, []

@@ -129,6 +129,7 @@ def _finding(state: State, step: int, harm: str) -> Finding:
             "use the normalisation that the pre-trained model was trained with",
         ],
         evidence={
+            "lasting": True,
             "onset": 1,
             "mean": state["mean"],
             "std": state["std"],

@@ -165,5 +165,5 @@ def _finding(step: int, told: str, meaning: str, numbers: State) -> Finding:
             "look at some rows with their targets, as the model gets them: would a person know?",
             "try one row changed by hand: the output must change",
         ],
-        evidence={"onset": 1, **numbers},
+        evidence={"lasting": True, "onset": 1, **numbers},
     )

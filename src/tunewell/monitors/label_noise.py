@@ -84,6 +84,7 @@ def _finding(record: RowsReviewed, severity: str) -> Finding:
             "stop early, or set `label_smoothing`: wrong targets are learned last",
         ],
         evidence={
+            "lasting": True,
             "onset": 1,
             "estimate": record.estimate,
             "expected": record.expected,

@@ -84,6 +84,12 @@ class Leakage(msgspec.Struct, frozen=True, kw_only=True):
                 "set `data.leakage: drop`, which leaves these rows out of training",
                 f"look at some: {check.detail}" if check.detail else "look at the rows named here",
             ],
-            evidence={"onset": step, "shares": shares, "near": near, "partners": check.partners},
+            evidence={
+                "lasting": True,
+                "onset": step,
+                "shares": shares,
+                "near": near,
+                "partners": check.partners,
+            },
             rows=check.rows,
         )

@@ -49,7 +49,7 @@ class LearningRateTooLow(msgspec.Struct, frozen=True, kw_only=True):
     def init(self) -> State:
         """Return the state before any record."""
         return {
-            "phase": _phase.init(), "progress": _progress.init(), "classes": 0, "guessing": 1.0, "ratios": [], "told": False, "seen": "",
+            "phase": _phase.init(), "progress": _progress.init(), "classes": 0, "guessing": 1.0, "ratios": [], "seen": "",
         }  # fmt: skip
 
     def update(self, state: State, record: Record) -> tuple[State, list[Finding]]:
@@ -62,17 +62,17 @@ class LearningRateTooLow(msgspec.Struct, frozen=True, kw_only=True):
             known = math.log(record.num_classes) if record.num_classes > 1 else 1.0
             state = {**state, "classes": record.num_classes, "guessing": known}
         if isinstance(record, Started | StageBegan):
-            return {**state, "ratios": [], "told": False}, []
+            return {**state, "ratios": []}, []
         if not isinstance(record, Step) or record.skipped:
             return state, []
         if record.layer_updates and phase["past_warmup"] > 2:
             ratio = median([*record.layer_updates.values()])
             if math.isfinite(ratio):
                 state = {**state, "ratios": [*state["ratios"], ratio][-50:]}
-        if state["told"] or not self._had_its_chance(state) or not self._is_too_low(state):
+        if not record.layer_updates or not self._had_its_chance(state) or not self._is_too_low(state):
             return state, []
         finding = _finding(state, record)
-        return {**state, "told": True, "seen": finding.summary}, [finding]
+        return {**state, "seen": finding.summary}, [finding]
 
     def verdict(self, state: State) -> Verdict:
         """Return what can be said up to now."""

@@ -47,7 +47,7 @@ class ScheduleTooFast(msgspec.Struct, frozen=True, kw_only=True):
         """Return the state before any record."""
         return {
             "phase": _phase.init(), "rate": 0.0, "peak": 0.0, "peak_step": 0, "ticks": 0, "nothing_since": None,
-            "told": False, "seen": "",
+            "seen": "",
         }  # fmt: skip
 
     def update(self, state: State, record: Record) -> tuple[State, list[Finding]]:
@@ -59,7 +59,7 @@ class ScheduleTooFast(msgspec.Struct, frozen=True, kw_only=True):
         phase = _phase.follow(state["phase"], record)
         state = {**state, "phase": phase}
         if _phase.begins(phase, record):
-            state = {**state, "peak": 0.0, "nothing_since": None, "told": False}
+            state = {**state, "peak": 0.0, "nothing_since": None}
         if not isinstance(record, Step) or not math.isfinite(record.learning_rate):
             return state, []
         rate = record.learning_rate
@@ -69,12 +69,12 @@ class ScheduleTooFast(msgspec.Struct, frozen=True, kw_only=True):
         since = (state["nothing_since"] or record.step) if is_nothing else None
         state = {**state, "rate": rate, "nothing_since": since}
         length = phase["last"] - phase["first"] + 1
-        if state["told"] or phase["last"] <= 0 or length < 20:
+        if phase["last"] <= 0 or length < 20:
             return state, []
         finding = self._on_its_way(state, record, length) or self._there(state, record, length)
         if finding is None:
             return state, []
-        return {**state, "told": True, "seen": finding.summary}, [finding]
+        return {**state, "seen": finding.summary}, [finding]
 
     def verdict(self, state: State) -> Verdict:
         """Return what can be said up to now."""

@@ -180,6 +180,6 @@ def _told(state: State, step: int, told: str, numbers: State) -> tuple[State, li
             "look at the first and last rows with their targets as the model gets them",
             "compare how classes are numbered in training and in evaluation",
         ],
-        evidence={"onset": 1, **numbers},
+        evidence={"lasting": True, "onset": 1, **numbers},
     )
     return {**state, "told": True, "looked": True, "seen": finding.summary}, [finding]

@@ -132,6 +132,6 @@ class SortedData(msgspec.Struct, frozen=True, kw_only=True):
                 "draw rows in random order",
                 "shuffle the file once, if its order can't be changed otherwise",
             ],
-            evidence={"onset": 1, **numbers},
+            evidence={"lasting": True, "onset": 1, **numbers},
         )
         return {**state, "seen": finding.summary}, [finding]

@@ -79,6 +79,7 @@ def _finding(record: DataChecked, cut: DataCheck, empty: DataCheck, *, harmful: 
             "leave out the rows named here",
         ],
         evidence={
+            "lasting": True,
             "onset": step,
             "truncated": cut.count,
             "unsupervised": empty.count,
