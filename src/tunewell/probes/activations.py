@@ -81,11 +81,19 @@ def _silent_share(node: Node, kind: str, by_channel: bool) -> Tensor | None:
     taken: Tensor = node._saved_result if kind == "ReluBackward0" else node._saved_self
     if taken.dim() < 2:
         return None
-    units = taken.detach().movedim(1, -1) if by_channel else taken.detach()
-    units = units.flatten(0, -2)
-    if len(units) < _FEWEST:
-        return None
-    return (evenly(units, _POSITIONS) <= bound).all(dim=0).float().mean()
+    units = _positions(taken.detach(), by_channel)
+    return None if len(units) < _FEWEST else (units <= bound).all(dim=0).float().mean()
+
+
+def _positions(values: Tensor, by_channel: bool) -> Tensor:
+    """Return (positions, units) some of the rows and positions of `values`, whose units are channels or come last."""
+    if not by_channel or values.dim() == 2:
+        return evenly(values.flatten(0, -2), _POSITIONS)
+    rows = evenly(
+        values.flatten(2), _POSITIONS
+    )  # (rows, channels, positions): thinned out before it is copied
+    places = evenly(rows.movedim(2, 0), max(1, _POSITIONS // len(rows)))
+    return places.flatten(0, 1)
 
 
 def _at_bounds(outputs: Tensor, bounds: tuple[float, float]) -> Tensor:
