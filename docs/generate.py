@@ -1,4 +1,4 @@
-"""Write the pages that the code itself tells: docs/recipe.md, docs/recipe.schema.json and docs/monitors/.
+"""Write the pages that the code itself tells: docs/recipe.md, docs/recipe.schema.json, docs/remedies.md, docs/monitors/.
 
     .venv/bin/python docs/generate.py
 
@@ -22,6 +22,7 @@ from pydantic import BaseModel
 
 from tunewell import plugins
 from tunewell.document import dump_value, recipe_schema
+from tunewell.policies._ladders import LADDERS, REMEDIES
 from tunewell.recipe import ALIASES, Data, Recipe, Stage
 
 FOLDER = Path(__file__).parent
@@ -68,6 +69,7 @@ def pages() -> dict[Path, str]:
         FOLDER / "recipe.md": recipe_page(),
         FOLDER / "recipe.schema.json": json.dumps(recipe_schema(), indent=2, ensure_ascii=False) + "\n",
         FOLDER / "monitors" / "README.md": overview_page(monitors, policies),
+        FOLDER / "remedies.md": remedies_page(set(monitors)),
     }
     return found | {
         FOLDER / "monitors" / f"{name}.md": monitor_page(name, kind) for name, kind in monitors.items()
@@ -125,10 +127,50 @@ def overview_page(monitors: dict[str, Any], policies: dict[str, Any]) -> str:
         "A policy decides what is done about findings; `policy` in the recipe names it. What the recipe itself asks "
         "for (early stopping by `early_stopping_patience`, lower rates by `lr_scheduler: plateau`) is done under every "
         "policy and logged in the same way. Its numbers below are fixed; a policy of your own is named as "
-        "`policy: package.module:Class`.",
+        "`policy: package.module:Class`. What can be done about each fault, and what you can say about it, is under "
+        "[remedies](../remedies.md).",
     ]
     for name, kind in policies.items():
         parts += [f"### {name}", _prose(inspect.getdoc(kind)), *_settings(kind, "number")]
+    return _page(parts)
+
+
+def remedies_page(monitors: set[str]) -> str:
+    """Return the page of what can be done about faults, by whom, and how it is measured."""
+    linked = {code: f"[{code}](monitors/{code}.md)" if code in monitors else code for code in LADDERS}
+    ladders = [
+        [linked[code], ", ".join(f"`{remedy}`" for remedy in LADDERS[code])] for code in sorted(LADDERS)
+    ]
+    remedies = [[f"`{name}`", _cell(inspect.getdoc(remedy) or "")] for name, remedy in REMEDIES.items()]
+    parts = [
+        HEAD,
+        "# Remedies",
+        "What is done about a fault is decided by the [policy](monitors/README.md#policies) of the recipe: `observe` "
+        "does nothing, `cautious` acts where waiting would lose the run, `autopilot` takes the first remedy of the "
+        "fault's ladder that can be had.",
+        "Each action is read back where it counts, and logged with what would take it back. Some updates later its "
+        "effect is measured by what the fault showed in (the training loss, the validation score, updates that could "
+        "not be made, a number from inside such as a stale gradient) and logged with the numbers. What did not help is "
+        "undone and not done again for that kind of fault in this run; the next remedy of the ladder follows, until none "
+        "is left. `tunewell why RUN` tells all of it.",
+        "## Your say",
+        "`on` in the recipe says for single kinds of fault what to do, over what the policy would:",
+        _fenced(
+            "yaml",
+            "policy: autopilot\non:\n  plateau: ignore             # not even told\n  overfitting: observe        # told, nothing done\n"
+            "  label_noise: ask            # proposed; done once a person agrees\n  loss_spike: rollback        # this remedy, under any policy\n"
+            "  divergence: ask rollback    # this remedy, once a person agrees\npolicy_budget: 10             # most actions of the run\n"
+            "dry_run_actions: true         # log what would be done, do nothing",
+        ),
+        "A proposal waits in the run's log, and the run goes on meanwhile. `tunewell why RUN` lists what waits, "
+        "`tunewell approve RUN [NUMBER]` and `tunewell decline RUN [NUMBER]` answer; the run reads the answer between two "
+        "updates.",
+        "## Ladders",
+        "A fault that is not listed has no remedy that a program should apply.",
+        _table(["fault", "remedies, the first to try first"], ladders),
+        "## What each does",
+        _table(["remedy", "what it does"], remedies),
+    ]
     return _page(parts)
 
 
@@ -139,13 +181,19 @@ def monitor_page(name: str, kind: Any) -> str:
     if effects:
         told = "Told as the cause of these, seen with it, so that one fault makes one incident: "
         parts.append(told + ", ".join(effects) + ".")
-    parts += ["## Settings", *_settings(kind, "setting")]
+    settings = _settings(kind, "setting")
+    parts += ["## Settings", *settings] if settings else []
     defaults = dict(zip(kind.__struct_fields__, kind.__struct_defaults__, strict=True))
     if "metric" in defaults:
         parts.append(FROM_RECIPE)
-    shown = next(field for field, default in defaults.items() if not isinstance(default, str))
-    example = f"monitors:\n  {name}: {{{shown}: {_default(defaults[shown])}}}"
+    if name in LADDERS:
+        told = ", ".join(f"`{remedy}`" for remedy in LADDERS[name])
+        parts += ["## Remedies", f"{told} ([what they do](../remedies.md))"]
     switch = f"`monitors: {{{name}: false}}` switches it off. [All monitors and policies](README.md)"
+    shown = next((field for field, default in defaults.items() if not isinstance(default, str)), None)
+    if shown is None:
+        return _page([*parts, switch])
+    example = f"monitors:\n  {name}: {{{shown}: {_default(defaults[shown])}}}"
     return _page([*parts, "In a recipe:", _fenced("yaml", example), switch])
 
 
