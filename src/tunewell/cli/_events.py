@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from tunewell.cli._checks import in_brief
 from tunewell.cli._progress import scores
+from tunewell.inspections import DataChecked, Tested
 from tunewell.records import Acted, Eval, Finding, Note, Record, Rewound, StageBegan, Started
 from tunewell.runs.wording import describe
 
@@ -21,6 +23,10 @@ def event(record: Record) -> tuple[str, str] | None:
         case Eval():
             best = ", best so far" if record.best else ""
             return f"step {record.step:,}  {record.split}: {scores(record)}{best}", ""
+        case DataChecked():
+            return f"· {in_brief(record)}", "dim"
+        case Tested(passed=False):
+            return f"▲ self-test {record.name.replace('_', ' ')}: {record.detail}", "yellow"
         case Finding():
             first = f" What to do: {record.advice[0]}" if record.advice else ""
             line = f"{_MARKS[record.severity]} step {record.step:,}  {record.code}: {record.summary}{first}"

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tunewell.cli._checks import in_full
 from tunewell.cli._codes import DONE
+from tunewell.cli._events import event
 from tunewell.cli._progress import duration
 from tunewell.cli._terminal import aligned, next_command, say
 from tunewell.document import Document
@@ -31,8 +33,11 @@ def tell_report(document: Document, file: Path, *, as_json: bool, quick: bool = 
     prepared = driver.checked(document.recipe, document.base)
     report, seconds = driver.report(prepared), time.perf_counter() - began
     if not as_json:
-        for line in [*report.ledger.lines(), *_aligned_facts(report.plan)]:
+        for line in [*report.ledger.lines(), *aligned(in_full(report.data)), *_aligned_facts(report.plan)]:
             print(line, flush=True)
+        for finding in report.findings:
+            if told := event(finding):
+                say(*told)
     if not quick:
         say("A few updates are measured and thrown away (--quick leaves that out) …")
         report = dataclasses.replace(report, estimate=estimate(prepared, prepared_in=seconds))

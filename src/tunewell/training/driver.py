@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunewell import monitors
 from tunewell.data.ledger import Ledger
 from tunewell.document import dump_recipe, load_recipe
+from tunewell.inspections import DataChecked
+from tunewell.monitors import Watch
 from tunewell.problems import Problem, RunError
 from tunewell.recipe import Recipe
-from tunewell.records import Eval, Record
+from tunewell.records import Eval, Finding, Record
 from tunewell.runs import folder as run_folders
 from tunewell.runs.environment import environment
 from tunewell.runs.folder import RunFolder
@@ -26,7 +29,7 @@ from tunewell.training.evaluate import evaluate as evaluate_split
 from tunewell.training.interruption import Interruption
 from tunewell.training.opening import guarded, new_session, started
 from tunewell.training.resuming import resume
-from tunewell.training.setup import Prepared, begin, build_weights, prepare_run
+from tunewell.training.setup import Prepared, begin, build_weights, data_checked, prepare_run
 from tunewell.training.validation import by_class
 
 __all__ = ["Report", "branch", "check", "checked", "evaluate", "report", "resume", "train"]
@@ -34,10 +37,14 @@ __all__ = ["Report", "branch", "check", "checked", "evaluate", "report", "resume
 
 @dataclass(frozen=True)
 class Report:
-    """What `check` found: the ledger of the rows, the plan in plain facts, and the costs where they were estimated."""
+    """What `check` found: the ledger of the rows, the plan in plain facts, what is strange in the rows and what the
+    monitors say of that, and the costs where they were estimated.
+    """
 
     ledger: Ledger
     plan: dict[str, Any]
+    data: DataChecked
+    findings: list[Finding]
     estimate: Estimate | None = None
 
 
@@ -58,6 +65,8 @@ def checked(recipe: Recipe, base: Path) -> Prepared:
 def report(prepared: Prepared) -> Report:
     """Return what is known before the first step."""
     plan, recipe = prepared.work.plan, prepared.recipe
+    data = data_checked(prepared)
+    watch = Watch(monitors.from_recipe(recipe, prepared.task.main_metric))
     return Report(
         prepared.ledger,
         {
@@ -73,6 +82,8 @@ def report(prepared: Prepared) -> Report:
             "device": str(prepared.compute.device),
             "precision": prepared.compute.precision,
         },
+        data,
+        watch.observe(data),
     )
 
 

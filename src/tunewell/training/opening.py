@@ -81,8 +81,21 @@ def started(session: Session) -> Iterator[Record]:
     if session.state.progress.step == 0:
         yield from session.record(data_checked(prepared))
         if prepared.recipe.self_tests:
-            for answer in rehearse(prepared, session.state, session.poll):
-                yield from session.record(answer)
+            yield from _rehearsed(session)
+
+
+def _rehearsed(session: Session) -> Iterator[Record]:
+    """Log what the self-tests came to."""
+    answers = rehearse(session.prepared, session.state, session.poll)
+    for answer in answers:
+        yield from session.record(answer)
+    counts = {
+        "passed": sum(answer.passed is True for answer in answers),
+        "failed": sum(answer.passed is False for answer in answers),
+        "could not be made": sum(answer.passed is None for answer in answers),
+    }
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    yield from session.note(f"self-tests: {told or 'none made'}", "self-tests")
 
 
 def guarded(session: Session, opening: Iterator[Record]) -> Iterator[Record]:
