@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
+import sick_curves
 import sick_data
 import sick_inside
 from traces import PLAIN, changed, healthy
@@ -172,7 +173,7 @@ SICK: dict[str, Callable[[int], list[Record]]] = {
 }
 """A run that has the fault, by the name of its monitor; from step 300 on, underfitting from the first."""
 
-SICK |= sick_data.SICK | sick_inside.SICK
+SICK |= sick_curves.SICK | sick_data.SICK | sick_inside.SICK
 
 LATEST = (
     {
@@ -189,6 +190,7 @@ LATEST = (
         "overtraining": 500,
         "stall": 320,
     }
+    | sick_curves.LATEST
     | sick_data.LATEST
     | sick_inside.LATEST
 )

@@ -14,6 +14,7 @@ EXPLAINS = {
     "spike": frozenset({"diverged", "nan"}),
     "diverged": frozenset({"spike", "nan"}),
     "nan": frozenset[str](),
+    "bad_data": frozenset({"stuck"}),
 }
 
 
@@ -149,3 +150,14 @@ def test_packed_and_unpacked_it_goes_on_and_what_was_undone_stays_known(incident
     assert incidents.tell(finding("spike", 12)) is None
     assert [one.id for one in incidents.known] == ["spike@10", "stall@20"]
     assert incidents.open == "spike@10"
+
+
+def test_what_does_not_pass_by_itself_stays_open_until_an_action_helps(incidents: Incidents) -> None:
+    incidents.tell(finding("bad_data", 1, lasting=True))
+    pass_quietly(incidents, 500)
+    assert incidents.open is None  # it speaks against no commit
+    assert incidents.tell(finding("stuck", 501)) is None
+    assert incidents.known[0].codes == ["bad_data", "stuck"]
+    incidents.settle(effect("bad_data", 520, helped=True))
+    pass_quietly(incidents, SETTLING_UPDATES + 1)
+    assert incidents.tell(finding("stuck", 600)) is not None

@@ -41,8 +41,8 @@ def test_guessing_is_unknown_without_classes(
 ) -> None:
     learning = followed([started(**fields), *(step(number) for number in range(1, 40))])
     assert _learning.guessing(learning) is None
-    assert not _learning.never_learned(learning)
-    assert _learning.scale(learning) == 0.5
+    assert _learning.start(learning) == _learning.scale(learning) == 0.5
+    assert _learning.never_learned(learning)  # it stands where it began
 
 
 def test_never_learned_ends_with_a_good_window_or_a_good_evaluation(

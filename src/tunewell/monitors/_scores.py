@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from tunewell.monitors._statistics import is_usable
 from tunewell.records import Eval
 
 _FALLING = ("loss", "error", "perplexity", "mae", "mse", "rmse", "wer", "cer")
@@ -17,7 +18,7 @@ def is_falling(metric: str) -> bool:
 def value(record: Eval, metric: str) -> float | None:
     """Return `metric` of this evaluation, or None if it is absent or not finite."""
     found = record.loss if metric in {"loss", "eval_loss"} else record.metrics.get(metric)
-    return found if found is not None and math.isfinite(found) else None
+    return found if found is not None and is_usable(found) else None
 
 
 def gain(new: float, old: float, metric: str) -> float:

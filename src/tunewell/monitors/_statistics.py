@@ -10,6 +10,14 @@ MAD_TO_SIGMA = 1.4826
 """Median absolute deviation to standard deviation, for normal noise."""
 
 
+_LARGEST = 1e100
+
+
+def is_usable(value: float) -> bool:
+    """Return whether `value` is a finite number that can be squared and summed without leaving the range of floats."""
+    return -_LARGEST < value < _LARGEST
+
+
 def median(values: Sequence[float]) -> float:
     """Return the median of at least one value."""
     ordered = sorted(values)

@@ -19,8 +19,8 @@ class Watch:
     A fault and its consequences make one incident: while it is open, a finding of it is passed on only if it is
     more severe than all before it, or names a cause of what was seen. A finding above info says in
     ``evidence["incident"]`` to which it belongs and in ``evidence["cause"]`` what is at the root of that as far as is
-    known; its ``evidence["onset"]`` is the incident's. An incident is over when nothing of it was seen for a while, soon
-    after an `Effect` that helped, or with the stage.
+    known; its ``evidence["onset"]`` is the incident's. An incident is over soon after an `Effect` that helped, with the
+    stage, or, unless it lasts (``evidence["lasting"]``), when nothing of it was seen for a while.
 
     States rewind with the run (`pack` and `unpack`); what `verdicts` and `incidents` tell does not, so that a fault which
     a rollback undid stays told.
@@ -42,7 +42,10 @@ class Watch:
 
     @property
     def incident(self) -> str | None:
-        """Name of an open incident, such as ``loss_spike@310``; None: nothing speaks against the run."""
+        """Name of an open incident of the training itself, such as ``loss_spike@310``; None: nothing speaks against it.
+
+        What lasts, as faults of data do, is not meant: it makes no commit worse than another.
+        """
         return self._incidents.open
 
     def incidents(self) -> list[Incident]:

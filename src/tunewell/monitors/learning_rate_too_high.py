@@ -10,59 +10,73 @@ from msgspec import Meta
 
 from tunewell.monitors import _learning, _phase
 from tunewell.monitors._protocol import State, Verdict, judged
-from tunewell.monitors._statistics import curve, mean, median, standard_error
+from tunewell.monitors._statistics import curve, is_usable, mean, median, pushed, rank_z
 from tunewell.records import Finding, Record, Step
 
 
 class LearningRateTooHigh(msgspec.Struct, frozen=True, kw_only=True):
-    """Weights move too far an update, and the loss suffers for it: from the beginning, or since the rate jumped.
+    """Weights move too far an update, and the loss suffers for it: from the beginning, or since the rate rose.
 
-    **From the beginning**: the middle layer moves by a large share of its own size and the loss is, if anything, worse
-    than guessing. ‖Δθ‖/‖θ‖ near 1e-3 is usual (MiniLM at a good rate: 7e-4); TheDeepChecker and DeepDiagnosis bound
-    it at 1e-1, but a pre-trained model is harmed well below that, since what it knows is in its weights. The share
-    alone is no fault (new layers, training from scratch), nor is a loss at the level of guessing in the first
-    updates: a fresh model's losses lie within a hundredth of it. Together they are.
+    **From the beginning**: the middle layer moves by a large share of its own size, and one of four harms is there. The
+    loss is worse than guessing; or much of what was learned first is lost again while the rate was still young (a rate
+    that went well for long is not suddenly too high); or every layer is rewritten within ten updates and nothing is
+    learned, or the gradient of half of them has died of it. ‖Δθ‖/‖θ‖ near 1e-3 is usual (MiniLM at a good rate: 7e-4; small nets from scratch: up to 3e-2 in their first
+    updates); TheDeepChecker and DeepDiagnosis bound it at 1e-1, but a pre-trained model is harmed well below that,
+    since what it knows is in its weights. The share alone is no fault, nor is a loss at the level of guessing in the
+    first updates: a fresh model's losses lie within a hundredth of it. Together they are.
 
-    **Since it jumped**: the rate left its own schedule for more than twice its peak, and losses since are surely
-    above those before. A warm restart goes no higher than the peak.
+    **Since it rose**: the rate left its own schedule for more than twice the peak of its warm-up, and losses since are
+    surely above those before, or no numbers any more. A warm restart goes no higher than the peak.
     """
 
     update_ratio: Annotated[float, Meta(gt=0)] = 5e-3
     """‖Δθ‖/‖θ‖ of the middle layer, the largest of the stage's samples."""
+    rewriting: Annotated[float, Meta(gt=0)] = 0.1
+    """The same in each of the last samples: the bound of TheDeepChecker."""
     above_guessing: Annotated[float, Meta(gt=0)] = 0.02
     """Share by which the mean loss must be above guessing."""
     standard_errors: Annotated[float, Meta(gt=0)] = 2.0
     """The same in standard errors of the mean."""
+    lost: Annotated[float, Meta(gt=0)] = 0.7
+    """Share of what had been learned that is gone, as in `divergence`."""
+    lost_far: Annotated[float, Meta(gt=0)] = 0.4
+    """The same where the middle layer moves by `far`."""
+    far: Annotated[float, Meta(gt=0)] = 2e-2
+    """‖Δθ‖/‖θ‖ at which every layer is rewritten within an epoch of most runs."""
+    young: Annotated[int, Meta(ge=1)] = 64
+    """Updates after warm-up within which a rate can still turn out too high by itself."""
     jump: Annotated[float, Meta(gt=1)] = 2.0
-    """Rate beside its peak before that is a jump."""
+    """Rate beside the warm-up's peak that is a rise."""
     jump_updates: Annotated[int, Meta(ge=3)] = 6
-    """Updates after a jump before it is judged."""
-    jump_harm: Annotated[float, Meta(gt=0)] = 0.1
-    """Rise of the mean loss since the jump that is harm, as a share of guessing's loss; and 3 standard errors."""
+    """Updates after a rise before it is judged."""
+    jump_harm: Annotated[float, Meta(gt=0)] = 0.05
+    """Rise of the middle loss since then that is harm, as a share of guessing's loss; and a rank test's z above 3."""
 
     explains: ClassVar[tuple[str, ...]] = (
-        "divergence", "loss_spike", "exploding_gradient", "vanishing_gradient", "underfitting", "non_finite",
+        "divergence", "loss_spike", "exploding_gradient", "gradient_spike", "vanishing_gradient", "underfitting",
+        "non_finite", "oscillation", "collapse", "dead_units", "saturation",
     )  # fmt: skip
 
     def init(self) -> State:
         """Return the state before any record."""
-        return {"learning": _learning.init(), "largest": None, "jumped": None, "seen": ""}
+        return {"learning": _learning.init(), "seen": "", **_FRESH}
 
     def update(self, state: State, record: Record) -> tuple[State, list[Finding]]:
-        """Judge each update that was made."""
+        """Judge each update."""
         before = state["learning"]
         learning = _learning.follow(before, record)
         state = {**state, "learning": learning}
         if _phase.begins(learning["phase"], record):
-            state = {**state, "largest": None, "jumped": None}
-        if not isinstance(record, Step) or record.skipped or not math.isfinite(record.loss):
+            state = {**state, **_FRESH}
+        if not isinstance(record, Step):
             return state, []
-        if record.layer_updates:
-            ratio = median([*record.layer_updates.values()])
-            if math.isfinite(ratio) and ratio > (state["largest"] or 0):
-                state = {**state, "largest": ratio}
+        ratio = _middle(record.layer_updates)
+        if ratio is not None:
+            largest = max(ratio, state["largest"] or 0.0)
+            ratios = pushed(state["ratios"], ratio, 2)
+            state = {**state, "ratios": ratios, "largest": largest, "dead": _dead(record.layer_gradients)}
         state = {**state, "jumped": self._jumped(state["jumped"], before, record)}
-        finding = self._since_it_jumped(state, record) or self._from_the_beginning(state, record)
+        finding = self._since_it_rose(state, record) or self._from_the_beginning(state, record)
         if finding is None:
             return state, []
         return {**state, "seen": finding.summary}, [finding]
@@ -70,52 +84,107 @@ class LearningRateTooHigh(msgspec.Struct, frozen=True, kw_only=True):
     def verdict(self, state: State) -> Verdict:
         """Return what can be said up to now."""
         blind = "" if state["largest"] is not None else "updates were not measured by layer (`probe_steps`)"
-        if not blind and _learning.guessing(state["learning"]) is None:
-            blind = "what guessing would cost is not known for this task"
+        if not blind and _learning.start(state["learning"]) is None:
+            blind = f"fewer than {_learning.FIRST} updates"
         largest = state["largest"] or 0.0
         return judged(
             state, blind=blind, fine=f"layers moved by at most {largest:.1e} of their size an update"
         )
 
     def _jumped(self, jumped: dict[str, Any] | None, before: State, step: Step) -> dict[str, Any] | None:
+        """Return the losses before and since the rate rose, while that is news."""
+        loss = step.loss if is_usable(step.loss) and not step.skipped else None
+        if jumped is not None:
+            if len(jumped["since"]) >= _learning.WINDOW:
+                return (
+                    jumped if jumped["times"] * self.jump > _phase.rate_jump(before["phase"], step) else None
+                )
+            return jumped if loss is None else {**jumped, "since": [*jumped["since"], loss]}
         times = _phase.rate_jump(before["phase"], step)
-        if times > self.jump and len(before["losses"]) >= self.jump_updates:
-            losses = before["losses"][-_learning.WINDOW :]
-            return {"step": step.step, "times": times, "before": losses, "since": [step.loss]}
-        if jumped is None or len(jumped["since"]) >= _learning.WINDOW:
+        if times < self.jump or len(before["losses"]) < self.jump_updates:
             return None
-        return {**jumped, "since": [*jumped["since"], step.loss]}
+        losses = before["losses"][-_learning.WINDOW :]
+        since = [] if loss is None else [loss]
+        return {"step": step.step, "times": times, "before": losses, "since": since}
 
-    def _since_it_jumped(self, state: State, step: Step) -> Finding | None:
+    def _since_it_rose(self, state: State, step: Step) -> Finding | None:
         jumped = state["jumped"]
-        if jumped is None or len(jumped["since"]) < self.jump_updates:
+        if jumped is None:
             return None
-        usual, now = mean(jumped["before"]), mean(jumped["since"])
-        noise = math.hypot(standard_error(jumped["before"]), standard_error(jumped["since"]))
-        scale = _learning.scale(state["learning"]) or usual
-        if now - usual < max(3 * noise, self.jump_harm * scale):
+        usual, since = median(jumped["before"]), jumped["since"]
+        if not is_usable(step.loss) or not math.isfinite(step.gradient_norm):
+            now = "no numbers any more"
+        elif len(since) < self.jump_updates or len(since) >= _learning.WINDOW:
             return None
+        else:
+            scale = _learning.scale(state["learning"]) or usual
+            if median(since) - usual < self.jump_harm * scale or rank_z(since, jumped["before"]) < 3:
+                return None
+            now = f"near {median(since):.3g}"
         summary = (
-            f"At step {jumped['step']} the learning rate rose to {jumped['times']:.3g} times its peak; the mean loss "
-            f"went from {usual:.3g} to {now:.3g}."
+            f"At step {jumped['step']} the learning rate rose to {jumped['times']:.3g} times its peak; losses were near "
+            f"{usual:.3g} before and are {now}."
         )
         return _finding(
             state, step, summary, jumped["step"], {"never_learned": False, "rate_jump": jumped["times"]}
         )
 
     def _from_the_beginning(self, state: State, step: Step) -> Finding | None:
-        learning, largest = state["learning"], state["largest"] or 0.0
-        if largest < self.update_ratio or not _learning.never_learned(learning):
+        largest = state["largest"] or 0.0
+        if largest < self.update_ratio:
             return None
+        learning = state["learning"]
+        moved = f"Layers moved by up to {largest:.1%} of their size in one update, and"
+        first, never = learning["phase"]["first"], _learning.never_learned(learning)
+        harm = (self._never_learned(state) if never else "") or self._relapsed(state) or self._died(state)
+        return _finding(state, step, f"{moved} {harm}.", first, {"never_learned": never}) if harm else None
+
+    def _never_learned(self, state: State) -> str:
+        learning, ratios = state["learning"], state["ratios"]
         share, errors = _learning.excess(learning)
-        if share < self.above_guessing or errors < self.standard_errors:
-            return None
+        is_worse = share >= self.above_guessing and errors >= self.standard_errors
+        is_rewritten = len(ratios) > 1 and min(ratios) > self.rewriting and _is_past(learning)
+        if not is_worse and not is_rewritten:
+            return ""
         now = mean(learning["losses"][-_learning.WINDOW :])
-        summary = (
-            f"Layers moved by up to {largest:.1%} of their size in one update, and the mean loss, {now:.3g}, "
-            f"is worse than guessing ({_learning.guessing(learning):.3g})."
-        )
-        return _finding(state, step, summary, learning["phase"]["first"], {"never_learned": True})
+        return f"the mean loss, {now:.3g}, is no better than {_reference(learning)}"
+
+    def _relapsed(self, state: State) -> str:
+        is_far = state["largest"] >= self.far
+        lost, z, rise = (self.lost_far, 3.0, 0.05) if is_far else (self.lost, 4.5, 0.1)
+        relapse = _learning.relapse(state["learning"], least_lost=lost, least_rise=rise)
+        if relapse is None or relapse.z < z or relapse.borne > self.young:
+            return ""
+        return f"the loss, {relapse.reached:.3g} at best, is back near {relapse.now:.3g}"
+
+    def _died(self, state: State) -> str:
+        if state["largest"] < self.rewriting or state["dead"] < 0.5 or not _is_past(state["learning"]):
+            return ""
+        return f"no gradient reaches {state['dead']:.0%} of them any more"
+
+
+_FRESH: State = {"ratios": [], "largest": None, "dead": 0.0, "jumped": None}
+
+
+def _dead(norms: dict[str, float] | None) -> float:
+    """Return the share of layers that get less than a millionth of the strongest layer's gradient."""
+    found = [norm for norm in (norms or {}).values() if is_usable(norm)]
+    return sum(norm <= 1e-6 * max(found) for norm in found) / len(found) if len(found) > 1 else 0.0
+
+
+def _middle(updates: dict[str, float] | None) -> float | None:
+    """Return ‖Δθ‖/‖θ‖ of the middle layer."""
+    ratios = [ratio for ratio in (updates or {}).values() if is_usable(ratio)]
+    return median(ratios) if ratios else None
+
+
+def _is_past(learning: State) -> bool:
+    return bool(learning["phase"]["past_warmup"] >= _learning.WINDOW)
+
+
+def _reference(learning: State) -> str:
+    what = "guessing" if learning["uniform"] is not None else "at the beginning"
+    return f"{what} ({_learning.start(learning):.3g})"
 
 
 def _finding(state: State, step: Step, summary: str, onset: int, evidence: dict[str, Any]) -> Finding:

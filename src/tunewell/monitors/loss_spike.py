@@ -10,8 +10,12 @@ from msgspec import Meta
 
 from tunewell.monitors import _learning, _phase
 from tunewell.monitors._protocol import State, Verdict, judged
-from tunewell.monitors._statistics import curve, median, quantile, spread
+from tunewell.monitors._statistics import curve, is_usable, median, quantile, spread
 from tunewell.records import Finding, Record, Step
+
+LAST = 64
+"""Updates that one batch is compared with: a loss that falls makes older ones no measure."""
+_LEAST = 1e-12
 
 
 class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,12 +43,21 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
     """The same as a share of what had been learned: harder rows, as in a curriculum, cost less than that."""
     sigmas: Annotated[float, Meta(gt=0)] = 2.0
     """The same in robust standard deviations."""
+    learned: Annotated[float, Meta(gt=0, lt=1)] = 0.1
+    """Share of guessing's loss that must have been learned before a return to guessing is a loss of it."""
+    above: Annotated[float, Meta(gt=1)] = 1.3
+    """Multiple of guessing's loss that counts where less was learned."""
     single: Annotated[float, Meta(gt=1)] = 3.0
-    """One batch is told from this multiple of the third-highest loss of the window on (info)."""
-    single_severe: Annotated[float, Meta(gt=1)] = 8.0
-    """The same, as a warning: far beyond the heavy tails of batches of one row."""
+    """One batch is told from this multiple of the third-highest of the last 64 losses on (info)."""
+    single_severe: Annotated[float, Meta(gt=1)] = 5.0
+    """As a warning: from this multiple of the highest of them on, and"""
+    single_sigmas: Annotated[float, Meta(gt=0)] = 5.0
+    """so many robust standard deviations above their middle, both as logarithms: losses of batches of one row have heavy
+    tails, and lie close to log-normal once a model is sure of most rows."""
 
-    explains: ClassVar[tuple[str, ...]] = ("divergence", "exploding_gradient", "non_finite")
+    explains: ClassVar[tuple[str, ...]] = (
+        "divergence", "exploding_gradient", "non_finite", "oscillation", "collapse",
+    )  # fmt: skip
 
     def init(self) -> State:
         """Return the state before any record."""
@@ -57,14 +70,14 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
         state = {**state, "learning": learning}
         if _phase.begins(learning["phase"], record):
             state = {**state, "window": [], "rate_jump": None}
-        if not isinstance(record, Step) or record.skipped or not math.isfinite(record.loss):
+        if not isinstance(record, Step) or record.skipped or not is_usable(record.loss):
             return state, []
         jump = _phase.rate_jump(before["phase"], record)
         window = [*state["window"], record.loss][-self.window - self.recent :]
         state = {
             **state,
             "window": window,
-            "rate_jump": [record.step, jump] if jump > 1 else state["rate_jump"],
+            "rate_jump": state["rate_jump"] or ([record.step, jump] if jump > 1 else None),
             "quiet": max(0, state["quiet"] - 1),
         }
         finding = self._lasting(state, record) or self._single(state, record)
@@ -91,7 +104,7 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
         matters = self.harm * (_learning.scale(state["learning"]) or usual)
         if now - usual < max(matters, self.sigmas * spread(reference)):
             return None
-        if _learning.lost(state["learning"], usual, now) < self.lost:
+        if not self._is_loss_of_what_was_learned(state["learning"], usual, now):
             return None
         onset = step.step - self.recent + 1 + next(i for i, loss in enumerate(recent) if loss > top)
         return Finding(
@@ -121,10 +134,19 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
             },
         )
 
+    def _is_loss_of_what_was_learned(self, learning: State, usual: float, now: float) -> bool:
+        beginning = _learning.start(learning)
+        if beginning is not None and usual > (1 - self.learned) * beginning:
+            return now > self.above * beginning
+        return _learning.lost(learning, usual, now) >= self.lost
+
     def _single(self, state: State, step: Step) -> Finding | None:
-        reference = state["window"][:-1]
+        reference = state["window"][-LAST - 1 : -1]
         if len(reference) < self.armed or state["quiet"]:
             return None  # several high batches on end are the lasting spike's matter
+        highest = max(reference)
+        if step.loss < highest:
+            return None  # the usual case, told cheaply
         third = sorted(reference)[-3]
         if step.loss < self.single * third:
             return None
@@ -132,6 +154,9 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
         matters = 0.5 * (_learning.scale(state["learning"]) or usual)
         if step.loss - usual < max(matters, 10 * spread(reference)):
             return None
+        logs = [math.log(max(loss, _LEAST)) for loss in reference]
+        above = math.log(max(step.loss, _LEAST)) - median(logs)
+        is_severe = step.loss > self.single_severe * highest and above > self.single_sigmas * spread(logs)
         rows = [row for row, loss in step.worst_rows if loss * 2 > step.loss * step.rows]
         share = max(
             (loss / (step.loss * step.rows) for row, loss in step.worst_rows if row in rows), default=0.0
@@ -143,7 +168,7 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
             cursor=step.cursor,
             monitor="loss_spike",
             code="loss_spike",
-            severity="warning" if step.loss > self.single_severe * third else "info",
+            severity="warning" if is_severe else "info",
             summary=f"The loss of step {step.step} was {step.loss:.3g}{times}{named}.",
             meaning="One batch was far harder than the others. If the loss is back at once, little is lost.",
             causes=[

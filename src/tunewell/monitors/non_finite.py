@@ -18,7 +18,7 @@ class NonFinite(msgspec.Struct, frozen=True, kw_only=True):
 
     The guard in the loop refuses such an update, so that one of them costs one batch and no more. Several within
     few updates, or one that was applied, mean that the weights or the rate are sick (critical). A row to blame for a
-    second time is told again, however long after. fp16 overflows by
+    second time is told again, however long after, while the weights are whole. fp16 overflows by
     design until its loss scale has settled: there, gradients alone are a fault only if most updates overflow.
     """
 
@@ -61,7 +61,7 @@ class NonFinite(msgspec.Struct, frozen=True, kw_only=True):
         is_bad = loss_is_bad or not math.isfinite(step.gradient_norm)
         rows = _blamed_rows(step)
         blamed = state["blamed"] | {str(row): state["blamed"].get(str(row), 0) + 1 for row in rows}
-        again = [row for row in rows if blamed[str(row)] == 2]
+        again = [row for row in rows if blamed[str(row)] == 2] if step.skipped else []
         bad = [*state["bad"], is_bad][-self.window :]
         rows_by_update = [*state["rows"], rows][-self.window :]
         state = {**state, "bad": bad, "rows": rows_by_update, "blamed": blamed, "steps": state["steps"] + 1}

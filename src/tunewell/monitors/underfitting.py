@@ -10,8 +10,11 @@ from msgspec import Meta
 
 from tunewell.monitors import _learning
 from tunewell.monitors._protocol import State, Verdict, judged
-from tunewell.monitors._statistics import curve, mean, median, standard_error
+from tunewell.monitors._statistics import curve, is_usable, mean, median, standard_error
 from tunewell.records import Finding, Record, StageBegan, Started, Step
+
+_EVERY = 4
+"""Updates between two looks at the curve, which moves no faster."""
 
 
 class Underfitting(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,14 +22,19 @@ class Underfitting(msgspec.Struct, frozen=True, kw_only=True):
 
     What guessing costs is known for single-label tasks, so that no curve of "usual" learning is needed. Nothing is
     said while the rate still warms up, while the loss falls, or if an evaluation has shown that the model learns
-    (label smoothing and mixed inputs keep a training loss high). With classes of unequal size, a model that only
+    (label smoothing and mixed inputs keep a training loss high), or before a few rows of each class have passed: batches
+    of two rows need more updates. With classes of unequal size, a model that only
     tells their shares has a loss near their entropy: that is guessing too, if its accuracy is the largest class's.
     """
 
-    share: Annotated[float, Meta(gt=0, lt=1)] = 0.15
+    share: Annotated[float, Meta(gt=0, lt=1)] = 0.3
     """Share of the stage's updates, after warm-up, that it is given."""
     least: Annotated[int, Meta(ge=32)] = 60
     """Updates after warm-up that it is given at least."""
+    rows: Annotated[int, Meta(ge=0)] = 500
+    """Rows that it is given at least: it takes hundreds to see a weak signal, whatever the model."""
+    rows_per_class: Annotated[int, Meta(ge=0)] = 16
+    """The same for each class, in the mean."""
     near: Annotated[float, Meta(gt=0, lt=1)] = 0.96
     """Share of guessing's loss above which nothing was learned."""
 
@@ -42,12 +50,13 @@ class Underfitting(msgspec.Struct, frozen=True, kw_only=True):
         state = {**state, "learning": learning}
         if isinstance(record, Started | StageBegan):
             return {**state, "told": False}, []
-        if not isinstance(record, Step) or record.skipped or not math.isfinite(record.loss):
+        if not isinstance(record, Step) or record.skipped or not is_usable(record.loss):
             return state, []
         if record.layer_updates:
             ratio = median([*record.layer_updates.values()])
-            state = {**state, "updates": [*state["updates"], ratio][-5:]}
-        if state["told"] or not self._had_its_chance(learning):
+            if is_usable(ratio):
+                state = {**state, "updates": [*state["updates"], ratio][-5:]}
+        if state["told"] or record.step % _EVERY or not self._had_its_chance(learning):
             return state, []
         state = {**state, "judged": True}
         if not self._is_guessing(learning):
@@ -66,7 +75,8 @@ class Underfitting(msgspec.Struct, frozen=True, kw_only=True):
         phase = learning["phase"]
         length = phase["last"] - phase["first"] + 1
         needed = max(self.least, math.ceil(self.share * length))
-        return bool(phase["past_warmup"] >= needed) and len(learning["losses"]) == _learning.KEPT
+        had_rows = learning["rows"] >= max(self.rows, self.rows_per_class * learning["classes"])
+        return phase["past_warmup"] >= needed and had_rows and len(learning["losses"]) == _learning.KEPT
 
     def _is_guessing(self, learning: State) -> bool:
         losses = learning["losses"]
@@ -109,6 +119,7 @@ class Underfitting(msgspec.Struct, frozen=True, kw_only=True):
                 "train more layers: see `stages`",
             ],
             evidence={
+                "lasting": True,
                 "onset": learning["phase"]["first"],
                 "now": now,
                 "guessing": chance,
