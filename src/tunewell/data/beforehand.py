@@ -29,6 +29,28 @@ def said_of_arrays(inputs: Any, classes: Any, count: int) -> list[Array]:
     return _said(rows, count) if rows.target_kind == "classes" else []
 
 
+def numbers_said_of_examples(examples: Sequence[Example]) -> Array | None:
+    """Return what a model that did not see a row says of its number, (rows,); None: too few or too many rows."""
+    return _numbers_said(from_examples(examples, [], "regression", None))
+
+
+def numbers_said_of_arrays(inputs: Any, targets: Any) -> Array | None:
+    """Return the same for somebody else's rows: inputs as in `checks.check_arrays`, targets (rows,) of numbers."""
+    return _numbers_said(from_arrays(inputs, np.asarray(targets, dtype=np.float64)))
+
+
+def _numbers_said(rows: CheckedRows) -> Array | None:
+    """Return the better one of two models' numbers, by the median of what they miss by: wrong targets must not decide."""
+    if not _FEWEST <= len(rows) <= MOST_TRAINED or not np.isfinite(rows.targets).all():
+        return None
+    matrix = simple_model.features(rows)
+    kinds = [False, True] if simple_model.may_grow(matrix) else [False]
+    told = [simple_model.predicted_numbers(matrix, rows.targets, trees=trees) for trees in kinds]
+    best = min(told, key=lambda numbers: float(np.median(np.abs(numbers - rows.targets))))
+    result: Array = best[:, 0]
+    return result
+
+
 def _said(rows: CheckedRows, count: int) -> list[Array]:
     supervised = np.flatnonzero(rows.targets != IGNORED)
     if len(supervised) < _FEWEST or len(rows) * count > MOST_NUMBERS or count < 2:

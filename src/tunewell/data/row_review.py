@@ -137,8 +137,8 @@ class RowReview:
         self, seen: Array, wrong: Array, rivals: Array, model: NoiseModel
     ) -> tuple[list[Suspect], float]:
         """Return the suspects, surest first, and how many of them have a right target after all, as far as is known."""
-        confidence = _with_later(wrong, self._history.later_margins(seen))
-        chosen = np.flatnonzero(confidence >= max(_LEAST_CONFIDENCE, _best_cut(confidence)))
+        confidence = with_later(wrong, self._history.later_margins(seen))
+        chosen = np.flatnonzero(confidence >= max(_LEAST_CONFIDENCE, best_cut(confidence)))
         chosen = chosen[np.argsort(-confidence[chosen], kind="stable")]
         reasons = self._reasons(seen, model)
         given = self._history.classes[seen]
@@ -188,7 +188,7 @@ class RowReview:
         return issues
 
 
-def _with_later(wrong: Array, margins: Array) -> Array:
+def with_later(wrong: Array, margins: Array) -> Array:
     """Return the probabilities, (n,), that targets are wrong, with what the margins of later visits, (n,), add to them.
 
     The margins of wrong and right targets are taken as normal, each row counted to both as far as it may be either.
@@ -222,7 +222,7 @@ def _log_normal(values: Array, middle: float, width: float) -> Array:
     return result
 
 
-def _best_cut(confidence: Array) -> float:
+def best_cut(confidence: Array) -> float:
     """Return the confidence down to which rows must be named for the best F1 that the confidences themselves promise."""
     ordered = np.sort(confidence)[::-1]
     promised = np.cumsum(ordered) / (np.arange(1, len(ordered) + 1) + ordered.sum())

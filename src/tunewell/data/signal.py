@@ -87,15 +87,18 @@ def _of_numbers(matrix: Any, train: CheckedRows, chosen: Array) -> DataCheck:
         return DataCheck(why_not="some targets are not finite")
     error = 1 / np.sqrt(len(chosen))
 
-    def correlation(numbers: Array) -> float:
-        told = simple_model.predicted_numbers(matrix, numbers)
+    def correlation(numbers: Array, *, trees: bool = False) -> float:
+        told = simple_model.predicted_numbers(matrix, numbers, trees=trees)
         each = [_correlation(told[:, i], numbers[:, i]) for i in range(numbers.shape[1])]
         return float(np.mean(each))
 
+    there = correlation(targets[chosen])
+    if simple_model.may_grow(matrix):
+        there = max(there, correlation(targets[chosen], trees=True))
     shifted = {shift: correlation(np.roll(targets, shift, axis=0)[chosen]) for shift in (-1, 1)}
     best = max(shifted, key=lambda shift: shifted[shift])
     numbers = {
-        "accuracy": correlation(targets[chosen]),
+        "accuracy": there,
         "chance": 0.0,
         "standard_error": float(error),
         "shifted_by": float(best),

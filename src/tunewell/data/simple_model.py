@@ -108,7 +108,12 @@ def kinds(matrix: Any, classes: int) -> list[Kind]:
     """Return the models to try on `matrix`, the quickest first; those left out would take minutes."""
     if hasattr(matrix, "tocsr"):
         return ["bayes", "logistic"] if matrix.nnz * classes <= _MOST_LOGISTIC else ["bayes"]
-    return ["discriminant", "trees"] if matrix.shape[1] <= _MOST_TREE_FEATURES else ["discriminant"]
+    return ["discriminant", "trees"] if may_grow(matrix) else ["discriminant"]
+
+
+def may_grow(matrix: Any) -> bool:
+    """Return whether trees on `matrix` take seconds."""
+    return not hasattr(matrix, "tocsr") and bool(matrix.shape[1] <= _MOST_TREE_FEATURES)
 
 
 def fitted(matrix: Any, classes: Array, kind: Kind, *, balanced: bool = False) -> Any:
@@ -147,14 +152,18 @@ def log_probabilities(model: Any, matrix: Any, classes: int) -> Array:
     return found
 
 
-def predicted_numbers(matrix: Any, numbers: Array, seed: int = 0) -> Array:
-    """Return what ridge regressions trained without a row say of its numbers, (rows, outputs)."""
+def predicted_numbers(matrix: Any, numbers: Array, *, trees: bool = False, seed: int = 0) -> Array:
+    """Return what models trained without a row say of its numbers, (rows, outputs): ridge regressions, or trees."""
+    from sklearn.ensemble import ExtraTreesRegressor
     from sklearn.linear_model import Ridge
     from sklearn.model_selection import KFold
 
     found = np.zeros_like(numbers)
     for train, held_out in KFold(FOLDS, shuffle=True, random_state=seed).split(numbers):
-        model = Ridge(1.0 if hasattr(matrix, "tocsr") else 10.0).fit(matrix[train], numbers[train])
+        model: Any = Ridge(1.0 if hasattr(matrix, "tocsr") else 10.0)
+        if trees:
+            model = ExtraTreesRegressor(50, min_samples_leaf=3, random_state=0)
+        model.fit(matrix[train], numbers[train] if numbers.shape[1] > 1 else numbers[train, 0])
         found[held_out] = np.asarray(model.predict(matrix[held_out])).reshape(len(held_out), -1)
     return found
 

@@ -32,6 +32,9 @@ class GivenRows:
         is_single = targets.ndim == 1 and targets.dtype.kind in "iu"
         self.classes: np.ndarray | None = targets.astype(np.int64) if is_single else None
         """(rows,) classes of a single-label task, else None."""
+        is_number = targets.dtype.kind == "f" and targets.size == len(targets)
+        self.numbers: np.ndarray | None = targets.astype(np.float64).reshape(-1) if is_number else None
+        """(rows,) targets of a regression, else None."""
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tunewell.data.beforehand import said_of_arrays
+from tunewell.data.beforehand import numbers_said_of_arrays, said_of_arrays
+from tunewell.data.number_review import NumberReview
 from tunewell.data.row_review import RowReview, is_due
 from tunewell.inspections import RowsReviewed
 from tunewell.integrations.given_rows import GivenRows
 from tunewell.integrations.measure import to_numpy
-from tunewell.integrations.update import Update
+from tunewell.integrations.update import MicroBatch, Update
 
 
 class RowsLearned:
@@ -20,7 +21,7 @@ class RowsLearned:
     def __init__(self, given: GivenRows, class_names: Sequence[str]) -> None:
         self._count = len(given)
         self._trained = 0
-        self._review: RowReview | None = None
+        self._review: RowReview | NumberReview | None = None
         if given.classes is not None and len(given.classes):
             count = max(len(class_names), int(given.classes.max()) + 1)
             names = [*class_names, *(str(label) for label in range(len(class_names), count))]
@@ -29,19 +30,34 @@ class RowsLearned:
                 np.arange(self._count), classes, names, lambda: said_of_arrays(inputs, classes, count)
             )
             self._classes = count
+        elif (numbers := given.numbers) is not None:
+            self._review = NumberReview(
+                np.arange(self._count), numbers, lambda: numbers_said_of_arrays(given.inputs, numbers)
+            )
 
     def note(self, update: Update) -> RowsReviewed | None:
         """Keep what an update showed of its rows; return what it comes to if the update ended an epoch."""
         before = self._trained // max(1, self._count)
         for one in update.passes:
-            seen = one.seen
-            if self._review is None or one.rows is None or seen is None or seen.log_probabilities is None:
+            if self._review is None or one.rows is None or not self._noted(one):
                 return None
-            if seen.log_probabilities.shape != (len(one.rows), self._classes):
-                return None
-            self._review.note(np.asarray(one.rows), to_numpy(seen.log_probabilities))
             self._trained += len(one.rows)
         epoch = self._trained // max(1, self._count)
         if self._review is None or epoch == before or not is_due(epoch):
             return None
         return self._review.review(update.step, epoch)
+
+    def _noted(self, one: MicroBatch) -> bool:
+        """Keep what a micro-batch showed of its rows; return whether it showed anything."""
+        rows = np.asarray(one.rows)
+        match self._review:
+            case RowReview():
+                logs = None if one.seen is None else one.seen.log_probabilities
+                if logs is None or logs.shape != (len(rows), self._classes):
+                    return False
+                self._review.note(rows, to_numpy(logs))
+            case NumberReview():
+                if one.row_losses is None or one.row_losses.shape != (len(rows),):
+                    return False
+                self._review.note_losses(rows, to_numpy(one.row_losses))
+        return True

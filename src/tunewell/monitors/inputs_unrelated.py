@@ -25,6 +25,9 @@ class InputsUnrelated(msgspec.Struct, frozen=True, kw_only=True):
 
     errors: Annotated[float, Meta(gt=0)] = 3.0
     """Standard errors beyond guessing, up to which a score is at chance."""
+    errors_of_simple: Annotated[float, Meta(gt=0)] = 4.5
+    """The same for the simple model: folds share their training rows, so that a cross-validated score varies one and a
+    half times as much as one of independent rows (Nadeau and Bengio, 2003)."""
     epochs: Annotated[float, Meta(gt=0)] = 1.0
     """Passes over the rows before the run is judged."""
 
@@ -71,7 +74,7 @@ class InputsUnrelated(msgspec.Struct, frozen=True, kw_only=True):
         return judged(state, blind=blind, fine=state["judged"])
 
     def _at_chance(self, signal: dict[str, float]) -> bool:
-        return signal["accuracy"] <= signal["chance"] + self.errors * signal["standard_error"]
+        return signal["accuracy"] <= signal["chance"] + self.errors_of_simple * signal["standard_error"]
 
     def _is_due(self, state: State) -> bool:
         seen_all = state["rows"] > 0 and state["passed"] >= self.epochs * state["rows"]

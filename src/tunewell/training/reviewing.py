@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
-from tunewell.data.beforehand import said_of_examples
+from tunewell.data.beforehand import numbers_said_of_examples, said_of_examples
+from tunewell.data.number_review import NumberReview
 from tunewell.data.row_review import RowReview, is_due
 from tunewell.inspections import RowsReviewed
 from tunewell.runs.disk import in_words, write_durably
@@ -22,23 +23,31 @@ COLUMNS = ("row", "place", "confidence", "given", "suggested", "reasons", "text"
 
 
 class Reviewing:
-    """Follows how the model takes each training row of a single-label task; of other tasks it does nothing."""
+    """Follows how the model takes each training row where a row has one class or number; of other tasks it does nothing."""
 
     def __init__(self, prepared: Prepared, folder: RunFolder) -> None:
         self._prepared, self._folder = prepared, folder
         self._encoded = prepared.splits["train"]
         self._epoch = 0
         """Epochs that are over and reviewed."""
-        self._review: RowReview | None = None
-        if prepared.dataset.problem == "single_label" and len(prepared.dataset.labels) > 1:
+        self._review: RowReview | NumberReview | None = None
+        if prepared.dataset.problem == "regression":
+            train = prepared.dataset.splits["train"]
+            self._review = NumberReview(
+                self._encoded.rows, self._encoded.targets, lambda: numbers_said_of_examples(train)
+            )
+        elif prepared.dataset.problem == "single_label" and len(prepared.dataset.labels) > 1:
             self._review = RowReview(
                 self._encoded.rows, self._encoded.targets, prepared.dataset.labels, self._said
             )
 
     def note(self, update: Update) -> None:
         """Take in how the model took the rows of an update."""
-        if self._review is not None and update.outputs is not None:
-            self._review.note(update.rows, update.outputs.float().cpu().numpy())
+        match self._review:
+            case RowReview() if update.outputs is not None:
+                self._review.note(update.rows, update.outputs.float().cpu().numpy())
+            case NumberReview():
+                self._review.note_losses(update.rows, update.per_row.float().cpu().numpy())
 
     def ended(self, step: int, epoch: float) -> Iterator[RowsReviewed]:
         """Yield the review of each epoch that is due and over once `epoch` passes are done, written to the run's folder."""
