@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import pytest
 
 from tunewell import actions as does
-from tunewell.inspections import Inspected
+from tunewell.inspections import DataChecked, Inspected
 from tunewell.policies import Facts, Judge, Proposal
 from tunewell.problems import RecipeError
 from tunewell.recipe import Recipe
@@ -185,6 +186,33 @@ def test_a_fault_seen_inside_is_gone_when_its_own_number_says_so() -> None:
     assert (effect.helped, effect.before, effect.after) == (True, 4.0, 0.0)
 
 
+def test_a_remedy_in_force_is_not_taken_again_unless_it_gets_critical() -> None:
+    loop = Loop(Judge("autopilot"), commits=(0, 100))
+    loop.train(around(0.5, 100))
+    evidence = {"onset": 101, "usual_layers": {"head": 1.0}, "usual_norm": 1.0}
+    loop.train(around(0.6, 5), finding("exploding_gradient", 105, "warning", evidence=evidence))
+    loop.train(around(0.5, 30))
+    assert [effect.helped for effect in loop.of(Effect)] == [True]
+    loop.train(around(0.5, 5), finding("exploding_gradient", 140, "warning", evidence=evidence))
+    assert loop.done() == [does.ClipLayers({"head": 2.0})]
+    loop.train(around(3.0, 5), finding("exploding_gradient", 145, evidence={**evidence, "onset": 141}))
+    assert loop.done()[1:] == [does.SetMaxGradNorm(1.0)]
+
+
+def test_what_can_not_be_done_before_there_are_batches_is_done_with_the_first() -> None:
+    class Late(Loop):
+        def facts(self) -> Facts:
+            can = {"rollback"} if self.step == 0 else {"rollback", "exclude_rows"}
+            return msgspec.structs.replace(super().facts(), actions=frozenset(can))
+
+    loop = Late(Judge("autopilot"))
+    loop.record(DataChecked(checks={}), finding("duplicates", 0, "warning", rows=[3, 4]))
+    assert loop.of(Acted) == []
+    loop.train(around(0.5, 3))
+    assert loop.done() == [does.ExcludeRows([3, 4])]
+    assert loop.of(Acted)[0].step == 1
+
+
 def test_bad_updates_are_counted() -> None:
     loop = Loop(Judge("autopilot"))
     loop.train([*around(0.5, 30), *([math.nan, 0.5] * 5)], finding("non_finite", 40, "warning", rows=[7]))
@@ -217,12 +245,12 @@ def test_a_raised_rate_that_breaks_the_run_is_taken_back_with_its_weights() -> N
     low = finding("learning_rate_too_low", 50, "warning", evidence={"onset": 30, "update_ratio": 1e-5})
     loop.commits = (50,)
     loop.train(around(0.7, 50), low)
-    assert loop.done() == [does.ScaleLearningRate(pytest.approx(100.0))]
+    assert loop.done() == [does.ScaleLearningRate(pytest.approx(300.0))]
     loop.train(around(5.0, 10), finding("divergence", 60, evidence={"onset": 52}))
     assert loop.done()[1:] == [
-        does.ScaleLearningRate(pytest.approx(0.01)),
+        does.ScaleLearningRate(pytest.approx(1 / 300)),
         does.Rollback(51),
-        does.ScaleLearningRate(pytest.approx(10.0)),
+        does.ScaleLearningRate(pytest.approx(300**0.5)),
     ]
     [effect] = loop.of(Effect)
     assert effect.helped is False

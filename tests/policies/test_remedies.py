@@ -41,7 +41,7 @@ ROWS = [4, 7]
     [
         ("learning_rate_too_high", {"onset": 1, "update_ratio": 0.02}, [does.Rollback(1, 0.05)]),
         ("learning_rate_too_high", {"onset": 280, "rate_jump": 100.0}, [does.Rollback(280, 0.01)]),
-        ("learning_rate_too_low", {"onset": 1, "update_ratio": 1e-5}, [does.Rollback(1, 100.0)]),
+        ("learning_rate_too_low", {"onset": 1, "update_ratio": 1e-5}, [does.Rollback(1, 300.0)]),
         ("learning_rate_too_low", {"onset": 1, "update_ratio": 1e-9}, [does.Rollback(1, 1000.0)]),
         ("no_warmup", EARLY, [does.Rollback(1), does.Rewarm(100)]),
         ("schedule_too_fast", {"onset": 1, "ticks": 4}, [does.StretchSchedule(4.0)]),
@@ -118,6 +118,8 @@ def test_where_a_rollback_costs_updates_only_harmed_weights_are_worth_one() -> N
     assert first("overfitting", elsewhere, evidence={"best": {"step": 200, "score": 0.9}}) == [
         does.Rollback(201), does.Stop(success=True),
     ]  # fmt: skip
+    far = first("overfitting", elsewhere, evidence={"best": {"step": 290}})
+    assert far == [does.Stop(success=True)], "what would be gone back to is nowhere near the best"
 
 
 def test_what_a_loop_can_not_do_is_not_proposed() -> None:

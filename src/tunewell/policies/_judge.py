@@ -15,7 +15,7 @@ from tunewell.policies import _curves, _effects
 from tunewell.policies._answers import answers
 from tunewell.policies._curves import Curves
 from tunewell.policies._effects import Course, Outcome
-from tunewell.policies._ladders import CALMING
+from tunewell.policies._ladders import CALMING, STANDING
 from tunewell.policies._proposing import Decision, chosen, grouped, in_words, spent, what_follows
 from tunewell.policies._protocol import Facts, Policy, Proposal
 from tunewell.recipe import Recipe
@@ -52,6 +52,10 @@ class _State(msgspec.Struct, kw_only=True):
     courses: list[Course] = []
     asked: list[_Asked] = []
     failed: dict[str, list[str]] = {}
+    settled: dict[str, str] = {}
+    """By code the remedy that helped and stays in force."""
+    early: list[Finding] = []
+    """Found before the first update, and nothing could be done about it then."""
     taken: int = 0
     proposed: int = 0
     said: list[str] = []
@@ -132,7 +136,7 @@ class Judge:
             instead, left = self._refuted(findings, facts)
             decisions += instead
             decisions += self._decided(left, facts()) if left else []
-        return decisions
+        return [*decisions, *self._late(record, findings, decisions, facts)]
 
     def pack(self) -> dict[str, Any]:
         """Return the state as JSON values; restored at a resume, never at a rollback."""
@@ -144,6 +148,24 @@ class Judge:
         self._state = msgspec.convert(packed, _State, strict=False)
 
     # What is decided.
+
+    def _late(
+        self,
+        record: Record,
+        findings: Sequence[Finding],
+        decided: Sequence[Decision],
+        facts: Callable[[], Facts],
+    ) -> list[Decision]:
+        """Decide again, once training goes, on what was found before it: much can't be done before there are batches."""
+        if isinstance(record, Step):
+            early, self._state.early = self._state.early, []
+            return self._decided(early, facts()) if early else []
+        if findings and not self._state.curves.bad:
+            answered = {one.finding_code for one in decided if isinstance(one, Proposal)}
+            answered |= {one.code for one in decided if isinstance(one, Proposed)}
+            left = [one for one in findings if one.code not in answered and one.severity != "info"]
+            self._state.early = [*self._state.early, *left]
+        return []
 
     def _decided(self, findings: list[Finding], facts: Facts) -> list[Decision]:
         """Return what to do about findings: what `on` says of their kinds, of the others what the policy says."""
@@ -193,13 +215,17 @@ class Judge:
 
     def _filled(self, facts: Facts) -> Facts:
         state = self._state
+        failed = dict(state.failed)
+        for code, remedy in state.settled.items():  # what comes in spite of it asks for another
+            failed[code] = [*failed.get(code, []), remedy]
         treated = {one.code for one in state.courses if one.remedy} | {
             one.finding.code for one in state.asked
         }
         return msgspec.structs.replace(
             facts,
             **_curves.facts_of(state.curves),
-            failed={code: tuple(names) for code, names in state.failed.items()},
+            failed={code: tuple(names) for code, names in failed.items()},
+            settled=frozenset(state.settled),
             in_treatment=frozenset(treated),
         )
 
@@ -292,6 +318,8 @@ class Judge:
         """Return the effect, what takes back what did not help, and the next remedy unless another `goes_on` instead."""
         undo: list[Action] = []
         follows: list[Decision] = []
+        if found.helped and course.remedy in STANDING:
+            self._state.settled = {**self._state.settled, course.code: course.remedy}
         if found.helped is False and course.remedy:
             self._fail(course.code, course.remedy)
             known = facts()

@@ -64,6 +64,15 @@ CALMING = frozenset(
     }
 )
 """Remedies that can't make a run unstable: what is seen of that after them is the trouble that they were meant for."""
+STANDING = frozenset(
+    {
+        "clip", "clip_layers", "set_epsilon", "set_small_epsilon", "scale_loss", "divide_gradients", "clear_gradients",
+        "set_mode", "take_logarithm", "normalize_inputs", "shuffle_rows", "balance_classes", "optimize", "unfreeze",
+        "stretch_schedule",
+    }
+)  # fmt: skip
+"""Remedies that stay in force: one that helped is not taken again when the symptom is seen again, as a norm that is
+clipped still is."""
 
 REMEDIES: dict[str, Remedy] = {
     name: getattr(_remedies, name)

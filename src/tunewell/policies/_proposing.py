@@ -17,7 +17,7 @@ Decision = Proposal | Proposed | Effect | Note
 
 def chosen(finding: Finding, answer: Answer, facts: Facts, by: str) -> list[Proposal]:
     """Return the remedy that a recipe's `on` names, or the next of the ladder where it only says ``ask``."""
-    if finding.code in facts.in_treatment:
+    if finding.code in facts.in_treatment or finding.code in facts.settled:
         return []
     if answer.remedy:
         is_left = is_told(finding) and answer.remedy not in facts.failed.get(finding.code, ())

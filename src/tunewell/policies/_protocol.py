@@ -43,6 +43,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Step and gradient norms by layer of the last updates at which they were measured. A `Judge` fills it."""
     failed: dict[str, tuple[str, ...]] = {}
     """By code the remedies that did not help, were refused or declined; none is proposed twice. A `Judge` fills it."""
+    settled: frozenset[str] = frozenset()
+    """Codes of which a remedy that helped is in force: what is seen of them since, short of critical, is known. A `Judge`
+    fills it."""
     in_treatment: frozenset[str] = frozenset()
     """Codes whose remedy was applied and is not judged yet, or waits for a person's answer. A `Judge` fills it."""
 

@@ -43,7 +43,9 @@ Actions = tuple[Action, ...]
 Remedy = Callable[[Finding, Facts], Actions]
 
 USUAL_UPDATE = 1e-3
-"""‖Δθ‖/‖θ‖ of an update at a good rate: the middle of TheDeepChecker's healthy 1e-4 to 1e-1 as seen in fine-tuning."""
+"""‖Δθ‖/‖θ‖ of an update at a good rate in fine-tuning (MiniLM: 7e-4): what a rate that did harm is lowered to."""
+RAISED_UPDATE = 3e-3
+"""The same for a rate at which nothing is learned: the geometric middle of TheDeepChecker's healthy 1e-4 to 1e-1."""
 HALF, TENTH = 0.5, 0.1
 PLATEAU_FACTOR = 0.2
 MOST_RAISED, MOST_CUT = 1000.0, 0.01
@@ -52,6 +54,8 @@ JUMP = 2.0
 """Rate beside its highest before from which it has left its schedule: a warm-up rises slowly, a warm restart no higher."""
 NEAR = 10
 """Updates by which an onset may be told too late."""
+NEARLY = 0.8
+"""Share of the way to the best evaluation that a commit must have gone to stand for it."""
 EARLY = 0.05
 """Share of the run after which going back to the start is worth it even if the weights took no harm."""
 WARMUP = 0.1
@@ -97,9 +101,9 @@ def rollback_to_best_and_stop(finding: Finding, facts: Facts) -> Actions:
     """End training with the best weights."""
     known = finding.evidence.get("best")
     best = int((known.get("step") if isinstance(known, dict) else None) or onset(finding))
-    back: Actions = ()
-    if not facts.rollback_gives_back and _has_commit(facts, best + 1):
-        back = (Rollback(before=best + 1),)  # elsewhere the end of a run brings the best model back
+    # Of a run whose end brings the best model back nothing is asked; elsewhere by a commit that is nearly as good.
+    near = any(NEARLY * best <= commit <= best for commit in facts.healthy_commits)
+    back = (Rollback(before=best + 1),) if near and not facts.rollback_gives_back else ()
     return (*back, Stop(success=True))
 
 
@@ -117,7 +121,7 @@ def lower_rate_for_plateau(finding: Finding, facts: Facts) -> Actions:
 
 
 def raise_rate(finding: Finding, facts: Facts) -> Actions:
-    """Raise the rate to where an update moves the weights by the usual share."""
+    """Raise the rate to where an update moves the weights by three thousandths."""
     factor = raise_factor(finding)
     if factor is None:
         return ()
@@ -304,16 +308,13 @@ def lower_factor(finding: Finding, facts: Facts) -> float:
 
 def raise_factor(finding: Finding) -> float | None:
     """Return what a rate that is too low has to be multiplied by; None: updates are not too small."""
-    told = _number(finding.evidence.get("factor"))
-    if told is not None and told > 1:
-        return min(MOST_RAISED, told)
     ratio = _number(finding.evidence.get("update_ratio"))
     if ratio is None:
         ratios = [r for r in finding.evidence.get("update_ratios") or () if isinstance(r, float) and r > 0]
         ratio = median(ratios) if ratios else None
     if ratio is None:
         return 10.0
-    factor = USUAL_UPDATE / max(ratio, 1e-12)
+    factor = RAISED_UPDATE / max(ratio, 1e-12)
     return min(MOST_RAISED, factor) if factor >= 2 else None
 
 

@@ -43,6 +43,7 @@ class Autopilot(msgspec.Struct, frozen=True, kw_only=True):
         answered = set(facts.in_treatment)
         for finding in sorted(filter(is_due, findings), key=_first):
             is_known = finding.code in answered or finding.evidence.get("cause") in answered
+            is_known |= finding.code in facts.settled and finding.severity != "critical"
             found = None if is_known else next_remedy(finding, facts)
             if found is None:
                 continue
