@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,10 @@ class Fault:
     spike: float = 1.0
     """Factor on the loss, gradient included, of one update in the middle, whose targets are wrong too."""
     nan_from_middle: bool = False
+    restarts: int = 0
+    """Warm restarts of the schedule."""
+    small_batches: bool = False
+    """An eighth of the rows an update."""
     rows: int | None = None
     """Training rows; None: all."""
     noise: float = 0.0
@@ -28,6 +33,9 @@ class Fault:
 
     def rate_at(self, step: int, total: int) -> float:
         """Return the factor of the rate at `step` (from 0): warm-up, linear decay, and the fault's own."""
+        if self.restarts:
+            cycle = total // (self.restarts + 1)
+            return 0.5 + 0.5 * math.cos(math.pi * (step % cycle) / cycle)
         warmup = max(1, total // 10)
         shape = min((step + 1) / warmup, max(0.0, (total - step) / (total - warmup)))
         return shape * self.rate * (self.rate_jump if step >= middle(total) else 1.0)
@@ -46,7 +54,9 @@ def middle(total: int) -> int:
 
 FAULTS = [
     Fault("sound", ()),
-    Fault("sound, few rows an update seen", (), noise=0.1),
+    Fault("sound, a tenth of labels wrong", (), noise=0.1),
+    Fault("sound, small batches", (), small_batches=True),
+    Fault("sound, warm restarts", (), restarts=2),
     Fault(
         "rate too high", ("learning_rate_too_high", "divergence", "no_warmup", "underfitting"), rate=1000.0
     ),

@@ -59,6 +59,7 @@ def plain(
     train, validation = digits(fault, seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: fault.rate_at(step, steps))
+    batch = batch // 8 if fault.small_batches else batch
     order = batches(len(train[0]), batch, seed)
     for step in range(steps):
         rows = next(order)
@@ -167,7 +168,9 @@ def lightning_table(fault: Fault, seed: int, folder: Path) -> Path:
 
     train, validation = digits(fault, seed)
     epochs = 12 if fault.rows is None else 400
-    total = epochs * math.ceil(len(train[0]) / 32)
+    batch = 4 if fault.small_batches else 32
+    epochs = epochs // 4 if fault.small_batches else epochs
+    total = epochs * math.ceil(len(train[0]) / batch)
 
     class Digits(lightning.LightningModule):
         def __init__(self) -> None:
@@ -200,7 +203,7 @@ def lightning_table(fault: Fault, seed: int, folder: Path) -> Path:
             enable_model_summary=False, enable_checkpointing=False, check_val_every_n_epoch=1 if fault.rows is None else 10,
             logger=lightning.pytorch.loggers.CSVLogger(str(folder), name=""), num_sanity_val_steps=0,
         )  # fmt: skip
-        trainer.fit(Digits(), loader(sets[0], 32, shuffle=True), loader(sets[1], 400))
+        trainer.fit(Digits(), loader(sets[0], batch, shuffle=True), loader(sets[1], 400))
     return folder
 
 
@@ -233,7 +236,7 @@ def transformers_trainer(fault: Fault, seed: int, folder: Path) -> Path:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: fault.rate_at(step, steps))
     arguments = transformers.TrainingArguments(
-        str(folder / "out"), max_steps=steps, per_device_train_batch_size=16, logging_steps=5, eval_strategy="steps",
+        str(folder / "out"), max_steps=steps, per_device_train_batch_size=2 if fault.small_batches else 16, logging_steps=5, eval_strategy="steps",
         eval_steps=30, save_steps=steps, report_to="none", disable_tqdm=True, use_cpu=True, seed=seed,
     )  # fmt: skip
     trainer = Trainer(

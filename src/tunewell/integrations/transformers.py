@@ -140,7 +140,7 @@ class TunewellCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
 
 
 class _Pairs:
-    """Texts and classes of a data set whose rows are tokens."""
+    """Texts and classes of a data set whose rows are tokens; without a tokenizer their numbers are the words."""
 
     def __init__(self, rows: Any, processing_class: Any) -> None:
         self._rows, self._processing_class = rows, processing_class
@@ -150,12 +150,17 @@ class _Pairs:
 
     def __getitem__(self, place: int) -> tuple[str, int]:
         row = self._rows[place]
-        return self._processing_class.decode(row["input_ids"], skip_special_tokens=True), int(row["labels"])
+        tokens = row["input_ids"]
+        if hasattr(self._processing_class, "decode"):
+            text = self._processing_class.decode(tokens, skip_special_tokens=True)
+        else:
+            text = " ".join(str(int(token)) for token in tokens)
+        return text, int(row["labels"])
 
 
 def _rows(dataset: Any, processing_class: Any) -> _Pairs | None:
     """Return the rows of a classifier's data set for the checks of data; None: they are none, or too many to read."""
-    if not hasattr(dataset, "__getitem__") or not hasattr(processing_class, "decode"):
+    if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         return None
     if not 0 < len(dataset) <= MOST_ROWS:
         return None

@@ -22,11 +22,9 @@ _OF_CURVES = {
     "oscillation": "loss",
     "non_finite": "loss",
     "underfitting": "loss",
-    "learning_rate_too_high": "loss",
     "exploding_gradient": "gradient_norm",
     "gradient_spike": "gradient_norm",
     "schedule_too_fast": "learning_rate",
-    "no_warmup": "learning_rate",
     "overfitting": "validation_loss",
     "overtraining": "validation_loss",
     "plateau": "validation_loss",
@@ -69,9 +67,13 @@ def _told(records: Sequence[Record], columns: Columns) -> Iterator[Record]:
     }
     watch = Watch(build(_settings(columns) | dict.fromkeys(missing.keys() & names("monitors"), False)))
     seen: list[Record] = []
+    stands_still = False
     for record in records:
-        if not isinstance(record, Ended):
-            seen += [record, *watch.observe(record)]
+        if isinstance(record, Ended):
+            continue
+        findings = [one for one in watch.observe(record) if not (stands_still and one.code == "plateau")]
+        stands_still = stands_still or any(one.code == "plateau" for one in findings)  # once is enough
+        seen += [record, *findings]
     verdicts = watch.verdicts()
     for code, found in whole.judged(records).items():
         if isinstance(found, Verdict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import fmean, median
 
 from tunewell.integrations.logs._log import ForeignLog
@@ -26,6 +27,7 @@ def records_of(log: ForeignLog, found: Moments) -> tuple[list[Record], list[str]
     _count_rows(moments)
     if log.filtered:
         notes += _unfilter(moments)
+    notes += _of_entries(log, moments)
     loss_of = "loss" if any("loss" in moment.values for moment in moments) else "epoch_loss"
     survived = max((place for place, moment in enumerate(moments) if _is_sound(moment, loss_of)), default=-1)
     overflows = [
@@ -60,6 +62,22 @@ def records_of(log: ForeignLog, found: Moments) -> tuple[list[Record], list[str]
     return records, notes
 
 
+def _of_entries(log: ForeignLog, moments: Sequence[Moment]) -> list[str]:
+    """Return what has to be known where an entry stands for several updates."""
+    steps = [moment.step for moment in moments if "loss" in moment.values]
+    gaps = [later - earlier for earlier, later in pairwise(steps) if later > earlier]
+    every = median(gaps) if gaps else 1
+    if every < 2:
+        return []
+    holds = (
+        "the mean loss of the updates since the one before" if log.averaged else "what was measured just then"
+    )
+    note = f"The log has an entry every {every:.0f} steps or so, with {holds}: an update below is an entry."
+    if log.filtered:
+        note += " By default the Trainer leaves losses that are not finite out of that mean, so that a single one hides."
+    return [note]
+
+
 def _unfilter(moments: Sequence[Moment]) -> list[str]:
     """Put NaN where the Trainer logged a loss of 0 in place of one; return what was done in a sentence.
 
@@ -80,12 +98,20 @@ def _unfilter(moments: Sequence[Moment]) -> list[str]:
     ]
     for moment in hidden:
         moment.values["loss"] = math.nan
+    first = next((one for one in losses if not math.isfinite(one.values.get("gradient_norm", 0.0))), None)
+    notes = []
+    if first is not None and math.isfinite(first.values["loss"]):
+        notes.append(
+            f"The loss at step {first.step:,}, {first.values['loss']:.3g}, is the Trainer's mean without the losses that were "
+            "not finite, of which there may be some: the gradient was not."
+        )
     if not hidden:
-        return []
+        return notes
     times = "once" if len(hidden) == 1 else f"{len(hidden):,} times"
     return [
+        *notes,
         f"The Trainer logged a loss of 0.0 {times} (first at step {hidden[0].step:,}) though none was finite: read as "
-        "NaN. Set `logging_nan_inf_filter=False` to have it log what it measured."
+        "NaN. Set `logging_nan_inf_filter=False` to have it log what it measured.",
     ]
 
 

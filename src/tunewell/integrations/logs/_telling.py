@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import msgspec
 
+from tunewell.data.spelling import printable
 from tunewell.records import Note, Record
 from tunewell.runs import story
 from tunewell.runs.story import Story
+
+_WIDTH = 100
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,5 +36,8 @@ def told(records: Sequence[Record]) -> Diagnosis:
 
 def as_text(diagnosis: Diagnosis) -> str:
     """Return it in plain words for a terminal."""
-    notes = "".join(f"  - {note}\n" for note in diagnosis.read)
-    return f"{story.as_text(diagnosis.story)}\nHow the log was read\n{notes}"
+    notes = [
+        textwrap.fill(note, _WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)
+        for note in map(printable, diagnosis.read)
+    ]
+    return "\n".join([story.as_text(diagnosis.story), "How the log was read", *notes, ""])

@@ -34,7 +34,7 @@ def judged(records: Sequence[Record]) -> dict[str, Finding | Verdict]:
     started = next(record for record in records if isinstance(record, Started))
     if len(steps) < _FEWEST:
         return {}
-    found: dict[str, Finding | Verdict] = {"divergence": _divergence(steps, evals)}
+    found: dict[str, Finding | Verdict] = {"divergence": _divergence(steps, evals, _span(records, steps[-1]))}
     spike = _spike(steps)
     if spike is not None:
         found["loss_spike"] = spike
@@ -43,7 +43,13 @@ def judged(records: Sequence[Record]) -> dict[str, Finding | Verdict]:
     return found
 
 
-def _divergence(steps: Sequence[Step], evals: Sequence[Eval]) -> Finding | Verdict:
+def _span(records: Sequence[Record], last: Step) -> str:
+    """Return in words how far the curve goes on which there are numbers."""
+    goes_on = any(isinstance(record, Step) and record.step > last.step for record in records)
+    return f"up to step {last.step}, the last with a number" if goes_on else "over all of the log"
+
+
+def _divergence(steps: Sequence[Step], evals: Sequence[Eval], span: str) -> Finding | Verdict:
     """The last losses are all above all of the best ones, and most of what had been learned is gone.
 
     A block is a sixth of the entries, 4 at least: with a run's own best block picked out, full separation alone is
@@ -55,7 +61,7 @@ def _divergence(steps: Sequence[Step], evals: Sequence[Eval]) -> Finding | Verdi
     best = min(starts, key=lambda first: median(losses[first : first + size]))
     block, last = losses[best : best + size], losses[-size:]
     start, reached, now = median(losses[:size]), median(block), median(last)
-    fine = Verdict("fine", "checked and fine: over all of the log, the loss has not left its best level")
+    fine = Verdict("fine", f"checked and fine: {span}, the loss has not left its best level")
     if start - reached < _LEARNED * abs(start) or min(last) <= max(block):
         return fine
     if now - reached < _LOST * (start - reached):
@@ -129,12 +135,17 @@ def _spike(steps: Sequence[Step]) -> Finding | None:
 
 
 def _underfitting(steps: Sequence[Step], evals: Sequence[Eval], guessing: float) -> Finding | Verdict:
-    """The last third of the losses is at the level of guessing, and so is each evaluation beside them."""
+    """The last third of the losses is at the level of guessing, and so is each evaluation beside them.
+
+    A run that was better once and lost it again is the matter of `divergence`.
+    """
     third = [step.loss for step in steps[-max(4, len(steps) // 3) :]]
     beside = [one for one in evals if one.step >= steps[-len(third)].step]
     mean = math.fsum(third) / len(third)
     error = math.sqrt(math.fsum((loss - mean) ** 2 for loss in third) / (len(third) - 1) / len(third))
-    learned = any(one.loss < _NEAR * guessing for one in beside)
+    size = max(4, len(steps) // 6)
+    blocks = (median([one.loss for one in steps[at : at + size]]) for at in range(len(steps) - size + 1))
+    learned = min(blocks) < (1 - _LEARNED) * guessing or any(one.loss < _NEAR * guessing for one in beside)
     if learned or mean - 2 * error <= _NEAR * guessing or steps[0].loss - mean > 0.1 * guessing:
         return Verdict("fine", "checked and fine: the model became better than guessing")
     step = steps[-1]
