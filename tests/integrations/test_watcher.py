@@ -70,16 +70,17 @@ def test_what_a_step_tells_is_what_was() -> None:
 def test_a_watched_training_is_equal_to_the_last_bit() -> None:
     alone, seen = cnn(), cnn()
     torch.manual_seed(3)
-    train(alone, AdamW(alone.parameters(), 1e-3), None, 40)
+    train(alone, AdamW(alone.parameters(), 1e-3), None, 25)
     optimizer, watch = watched(
         seen, monitors={}, train=(IMAGES, CLASSES), validation=(IMAGES[:50], CLASSES[:50])
     )
     torch.manual_seed(3)
-    train(seen, optimizer, watch, 40)
+    train(seen, optimizer, watch, 25)
     watch.close()
     assert all(torch.equal(a, b) for a, b in zip(alone.parameters(), seen.parameters(), strict=True))
 
 
+@pytest.mark.slow
 def test_a_watched_transformer_with_dropout_is_equal_to_the_last_bit(tiny_model: Path) -> None:
     from transformers import AutoModelForSequenceClassification
 

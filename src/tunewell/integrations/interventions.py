@@ -112,7 +112,8 @@ def draw_anew(model: nn.Module, modules: Sequence[nn.Module], optimizer: Optimiz
     gets a normal distribution of standard deviation 1/√inputs. The training's random numbers stay as they were.
     """
     draw: Callable[[nn.Module], object] | None = getattr(model, "_init_weights", None)
-    with torch.random.fork_rng(), torch.no_grad():
+    devices = {parameter.device for module in modules for parameter in module.parameters(recurse=False)}
+    with torch.random.fork_rng([one.index for one in devices if one.type == "cuda"]), torch.no_grad():
         for module in modules:
             own = list(module.parameters(recurse=False))
             before = [parameter.detach().clone() for parameter in own]

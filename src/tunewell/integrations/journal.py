@@ -38,10 +38,8 @@ class Journal:
         self._held = ExitStack()
         self.name = name
         if root is not None:
-            path = folders.next_free(root, name)
+            path = _made(root, name)
             run = RunFolder(path)
-            with in_words("make the run's folder", path):
-                path.mkdir(parents=True, exist_ok=True)
             self._held.enter_context(run.hold())
             self._log = LogWriter(run.log)
             self.folder, self.name, self.log = path, path.name, run.log
@@ -80,6 +78,19 @@ class Journal:
                 text = f"the log can't be written: {error.problems[0].message}"
                 self._append(Note(time=time.time(), step=record_step(record), text=text, topic="disk"))
                 _LOGGER.warning("%s", text)
+
+
+def _made(root: Path, name: str) -> Path:
+    """Make a folder that nobody has and return it, even where several processes begin at once."""
+    while True:
+        path = folders.next_free(root, name)
+        with in_words("make the run's folder", path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                path.mkdir()
+            except FileExistsError:  # another was quicker
+                continue
+        return path
 
 
 def record_step(record: Record) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections import deque
@@ -52,6 +53,8 @@ class Snapshots:
         self._next = 0
         self._seconds = 0.0
         self.most = KEPT
+        self.restored = 0
+        """How often the training was put back."""
 
     def steps(self) -> tuple[int, ...]:
         """Return the steps that can be gone back to."""
@@ -91,6 +94,7 @@ class Snapshots:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Put weights, buffers and the optimizer's moments back; rates and the schedule go on. Later copies are dropped."""
+        self.restored += 1
         now = dict(self._tensors())
         with torch.no_grad():
             for name, tensor in snapshot.tensors.items():
@@ -127,4 +131,4 @@ class Snapshots:
 
 
 def _copy(value: Any) -> Any:
-    return value.detach().clone() if isinstance(value, Tensor) else value
+    return value.detach().clone() if isinstance(value, Tensor) else copy.deepcopy(value)

@@ -289,11 +289,14 @@ class Watcher:
         self._begin(updates[0])
         epoch_of_row = 0.0 if self._given is None else 1 / max(1, len(self._given))
         measured = to_records(updates, self._class_names, epoch_of_row)
+        restored = self._hands.snapshots.restored
         for update, (step, inspected) in zip(updates, measured, strict=True):
+            if self._hands.snapshots.restored != restored:
+                break  # they were undone before anyone saw them
             self._mean_loss.add(step.loss, step.rows)
             self._mean_seconds += 0.1 * (step.seconds - self._mean_seconds)
             self._record(step)
-            if inspected is not None:
+            if inspected is not None and self._hands.snapshots.restored == restored:
                 self._record(inspected)
             if update.looked_at:
                 self._updates.reads_losses = not update.is_plain
