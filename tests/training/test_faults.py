@@ -13,6 +13,7 @@ from torch import nn
 
 from tunewell import schedules
 from tunewell.actions import ExcludeRows, Rollback
+from tunewell.cli import main
 from tunewell.recipe import Recipe
 from tunewell.records import Acted, Committed, Ended, Eval, Finding, Record, Rewound, Step
 from tunewell.runs import checkpoints
@@ -116,6 +117,7 @@ def test_a_row_of_infinite_loss_is_refused_named_and_excluded(
     inf_for_unknown_words: None,
     write_reviews: Callable[..., Path],
     tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     policy: str,
 ) -> None:
     path = write_reviews()
@@ -135,6 +137,11 @@ def test_a_row_of_infinite_loss_is_refused_named_and_excluded(
     story = why(list(logs.read(tmp_path / "run" / "log.jsonl")))
     assert story.incidents[0].code == "non_finite"
     assert story.incidents[0].rows == [160]
+    assert main(["why", str(tmp_path / "run")]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Rows to blame row 160 had an infinite loss at step" in told
+    assert "“xyzzy " in told, "the row is shown"
+    assert "train.jsonl:161), loss in the last" in told
     if policy == "observe":
         assert len(refused) == 8
         assert excluded == []

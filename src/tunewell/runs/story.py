@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -252,7 +253,9 @@ def _row_line(blamed: BlamedRow, rows: Callable[[int], str] | None) -> str:
     if blamed.step is not None and blamed.share is not None:
         line += f" made {blamed.share:.0%} of step {blamed.step:,}'s loss"
     elif blamed.step is not None:
-        line += f" had a loss of {_value(blamed.loss)} at step {blamed.step:,}"
+        loss = blamed.loss if blamed.loss is not None else math.nan
+        infinite = "a loss that is not a number" if math.isnan(loss) else "an infinite loss"
+        line += f" had {f'a loss of {loss:.4g}' if math.isfinite(loss) else infinite} at step {blamed.step:,}"
     return line if rows is None else f"{line}: {textwrap.shorten(_plain(rows(blamed.row)), 400)}"
 
 
