@@ -177,6 +177,7 @@ SICK: dict[str, Callable[[int], list[Record]]] = {
 """A run that has the fault, by the name of its monitor; from step 300 on, or from the first."""
 
 FROM_THE_START = {
+    "saturation",
     "frozen_head",
     "bad_initialization",
     "learning_rate_too_low",

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tunewell.inspections import Inspected
 from tunewell.monitors import Monitor
 from tunewell.records import Eval, Finding, Record, Started, Step
 
@@ -47,6 +48,16 @@ def started() -> Callable[..., Started]:
             "num_classes": 2, "class_counts": {"no": 1600, "yes": 1600},
         }  # fmt: skip
         return Started(**(usual | fields))
+
+    return make
+
+
+@pytest.fixture
+def look() -> Callable[..., Inspected]:
+    """Make a look inside an update; only what is given was looked at."""
+
+    def make(number: int, **fields: Any) -> Inspected:
+        return Inspected(step=number, **fields)
 
     return make
 

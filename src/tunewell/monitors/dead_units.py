@@ -53,7 +53,7 @@ class DeadUnits(msgspec.Struct, frozen=True, kw_only=True):
         silent = {
             name: share
             for name, share in record.silent_units.items()
-            if math.isfinite(share) and (share >= self.dead or (share >= self.most and stands_still))
+            if math.isfinite(share) and share >= self.most
         }
         state = {
             **state,
@@ -61,7 +61,12 @@ class DeadUnits(msgspec.Struct, frozen=True, kw_only=True):
             "runs": {name: state["runs"].get(name, 0) + 1 for name in silent},
             "first_seen": {name: state["first_seen"].get(name, record.step) for name in silent},
         }
-        lasting = {name: share for name, share in silent.items() if state["runs"][name] >= self.looks}
+        enough = self.most if stands_still else self.dead
+        lasting = {
+            name: share
+            for name, share in silent.items()
+            if share >= enough and state["runs"][name] >= self.looks
+        }
         if not lasting:
             return state, []
         onset = min(state["first_seen"][name] for name in lasting)

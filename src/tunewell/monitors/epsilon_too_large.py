@@ -51,6 +51,7 @@ class EpsilonTooLarge(msgspec.Struct, frozen=True, kw_only=True):
             "looks": 0,
             "first_seen": None,
             "largest": 0.0,
+            "told": False,
             "seen": "",
         }
 

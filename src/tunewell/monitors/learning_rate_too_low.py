@@ -24,8 +24,7 @@ class LearningRateTooLow(msgspec.Struct, frozen=True, kw_only=True):
     DeepDiagnosis' bound of 1e-5 counts however long the run. The largest ratio since the rate stopped rising is taken, so that neither the end of a
     schedule nor a converged run is meant.
 
-    Harm is asked for too: at the present pace the rest of the run would take less than a tenth off the loss. A loss
-    that has come down already, or is near zero, is fine.
+    Harm is asked for too: at its pace the whole run would take less than a tenth off the loss. A loss near zero is fine.
     """
 
     update_ratio: Annotated[float, Meta(gt=0)] = 1e-5
@@ -39,7 +38,7 @@ class LearningRateTooLow(msgspec.Struct, frozen=True, kw_only=True):
     least: Annotated[int, Meta(ge=32)] = 40
     """Updates that it is given at least."""
     gain: Annotated[float, Meta(gt=0)] = 0.1
-    """Share of the loss that the rest of the run must promise to take off."""
+    """Share of the first losses that the run must promise to take off."""
     converged: Annotated[float, Meta(gt=0)] = 0.05
     """Loss beside that of guessing (or 1 where that is not known) that leaves nothing to learn."""
 
@@ -102,7 +101,7 @@ class LearningRateTooLow(msgspec.Struct, frozen=True, kw_only=True):
             return fallen < max(2 * error, 0.01 * abs(now))
         pace = (fallen - error) / max(1, progress["updates"] - _progress.WINDOW)
         left = max(0, length - progress["updates"])
-        return bool(pace * left < self.gain * abs(now))
+        return bool(fallen - error + pace * left < self.gain * abs(mean(progress["first"])))
 
 
 def _finding(state: State, step: Step) -> Finding:
