@@ -15,6 +15,11 @@ def is_falling(metric: str) -> bool:
     return metric.lower().split("_")[-1] in _FALLING
 
 
+def chosen(record: Eval, metric: str) -> str:
+    """Return `metric`, or where it is empty the first one that `record` gives, else ``loss``."""
+    return metric or next(iter(record.metrics), "loss")
+
+
 def value(record: Eval, metric: str) -> float | None:
     """Return `metric` of this evaluation, or None if it is absent or not finite."""
     found = record.loss if metric in {"loss", "eval_loss"} else record.metrics.get(metric)

@@ -29,8 +29,8 @@ class Overfitting(msgspec.Struct, frozen=True, kw_only=True):
     rows were being memorised it may well have risen.
     """
 
-    metric: str = "loss"
-    """Key of `Eval.metrics`, or ``loss``."""
+    metric: str = ""
+    """Key of `Eval.metrics`, or ``loss``; empty: the first metric that evaluations give, else ``loss``."""
     patience: Annotated[int, Meta(ge=1)] = 2
     """Evaluations in a row."""
     rise: Annotated[float, Meta(gt=0)] = 0.1
@@ -69,7 +69,8 @@ class Overfitting(msgspec.Struct, frozen=True, kw_only=True):
             case Step():
                 return {**state, "seen_rows": state["seen_rows"] + record.rows}, []
             case Eval() if record.split == "validation" and record.train_loss is not None:
-                return self._evaluated(state, record, record.train_loss)
+                known = msgspec.structs.replace(self, metric=_scores.chosen(record, self.metric))
+                return known._evaluated(state, record, record.train_loss)
         return state, []
 
     def _evaluated(self, state: State, record: Eval, train_loss: float) -> tuple[State, list[Finding]]:
