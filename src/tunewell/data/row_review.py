@@ -30,8 +30,8 @@ from tunewell.inspections import RowsReviewed, Suspect
 MOST_SUSPECTS = 5_000
 _FEWEST = 40
 """Rows below which nothing is estimated."""
-_LEAST_EVIDENCE = 2.7
-"""Twice the log-likelihood ratio from which wrong targets are believed in: one in twenty sound sets reaches it."""
+_LEAST_EVIDENCE = 6.0
+"""Twice the log-likelihood ratio from which wrong targets are believed in: one sound set in 140 reaches it."""
 _LEAST_CONFIDENCE = 1 / 3
 _LATER_COUNTS = 0.5
 """What later visits count beside the first evidence, with which they agree more than chance: Naive Bayes would count 1."""

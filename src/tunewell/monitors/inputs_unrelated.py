@@ -14,11 +14,11 @@ from tunewell.records import Eval, Finding, Record, Started, Step
 
 
 class InputsUnrelated(msgspec.Struct, frozen=True, kw_only=True):
-    """Neither a simple model nor the run itself can tell anything from the inputs after an epoch.
+    """Neither a simple model nor the run itself can tell anything from the inputs after most of an epoch.
 
     A simple model that is no better than guessing under cross-validation shows little: what lies in combinations of
     inputs (XOR, parity) it can't see. A run that is no better than guessing on validation rows shows little either:
-    its rate may be wrong. Both together, after every row was seen, leave the data: rows and targets that don't belong
+    its rate may be wrong. Both together, after most rows were seen, leave the data: rows and targets that don't belong
     together, or inputs that never reach the model. That the outputs don't change when the inputs are replaced, which
     a self-test tries, shows the latter at once. Chance is measured in standard errors of guessing.
     """
@@ -28,8 +28,8 @@ class InputsUnrelated(msgspec.Struct, frozen=True, kw_only=True):
     errors_of_simple: Annotated[float, Meta(gt=0)] = 4.5
     """The same for the simple model: folds share their training rows, so that a cross-validated score varies one and a
     half times as much as one of independent rows (Nadeau and Bengio, 2003)."""
-    epochs: Annotated[float, Meta(gt=0)] = 1.0
-    """Passes over the rows before the run is judged."""
+    epochs: Annotated[float, Meta(gt=0)] = 0.75
+    """Passes over the rows before the run is judged: an evaluation hardly ever falls on an epoch's last update."""
 
     reads: ClassVar[tuple[type, ...]] = (Started, Tested, DataChecked, Step, Eval)
     explains: ClassVar[tuple[str, ...]] = (
@@ -69,7 +69,9 @@ class InputsUnrelated(msgspec.Struct, frozen=True, kw_only=True):
             score = f"{signal['accuracy']:.2g} where guessing has {signal['chance']:.2g}"
             return judged(state, blind="", fine=f"a simple model sees the targets in the inputs ({score})")
         blind = (
-            "" if state["judged"] else state["blind"] or "the run has made no evaluation after a first epoch"
+            ""
+            if state["judged"]
+            else state["blind"] or "the run has made no evaluation after most of an epoch"
         )
         return judged(state, blind=blind, fine=state["judged"])
 
@@ -105,7 +107,7 @@ class InputsUnrelated(msgspec.Struct, frozen=True, kw_only=True):
             }, []
         signal = state["signal"]
         told = (
-            f"After a pass over all rows the score on validation rows is {reached:.3g}, where guessing has {chance:.3g}, "
+            f"After {state['passed']:,} rows the score on validation rows is {reached:.3g}, where guessing has {chance:.3g}, "
             f"and a simple model that is trained on other rows gets {signal['accuracy']:.3g} ({signal['chance']:.3g})."
         )
         finding = _finding(
