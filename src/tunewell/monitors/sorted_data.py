@@ -43,8 +43,8 @@ class SortedData(msgspec.Struct, frozen=True, kw_only=True):
             "counts": {},
             "batches": 0,
             "pairs": 0.0,
-            "expected": 0.0,
-            "variance": 0.0,
+            "alone": 0.0,
+            "shared": 0.0,
             "came": {},
             "looked": "",
             "seen": "",
@@ -89,27 +89,28 @@ class SortedData(msgspec.Struct, frozen=True, kw_only=True):
         for name, number in batch.items():
             came[name] = came.get(name, 0) + number
         known = state["counts"] if batch.keys() <= state["counts"].keys() else came
-        state = {**state, "came": came, "batches": state["batches"] + 1}
+        state = {**state, "came": came}
         rows = sum(batch.values())
-        total = sum(known.values())
-        shares = [count / total for count in known.values() if count]
-        if rows < 2 or len(shares) < 2:
+        if rows > 1:
+            pairs = sum(number * (number - 1) for number in batch.values()) / (rows * (rows - 1))
+            state = {
+                **state,
+                "batches": state["batches"] + 1,
+                "pairs": state["pairs"] + pairs,
+                "alone": state["alone"] + 2 / (rows * (rows - 1)),
+                "shared": state["shared"] + 4 * (rows - 2) / (rows * (rows - 1)),
+            }
+        shares = [count / sum(known.values()) for count in known.values() if count]
+        if not state["batches"] or len(shares) < 2:
             return state, []
         same, cubes = math.fsum(p**2 for p in shares), math.fsum(p**3 for p in shares)
-        pairs = sum(number * (number - 1) for number in batch.values()) / (rows * (rows - 1))
-        variance = 2 / (rows * (rows - 1)) * (same - same**2 + 2 * (rows - 2) * (cubes - same**2))
-        state = {
-            **state,
-            "pairs": state["pairs"] + pairs,
-            "expected": state["expected"] + same,
-            "variance": state["variance"] + variance,
-        }
-        beyond = state["pairs"] - state["expected"]
-        way = beyond / max(1e-9, state["batches"] - state["expected"])
-        z = beyond / math.sqrt(max(1e-12, state["variance"]))
+        variance = state["alone"] * (same - same**2) + state["shared"] * (cubes - same**2)
+        beyond = state["pairs"] - state["batches"] * same
+        way = beyond / max(1e-9, state["batches"] * (1 - same))
+        z = beyond / math.sqrt(max(1e-12, variance))
         told = (
             f"two rows of a batch are of one class in {state['pairs'] / state['batches']:.0%} of cases, "
-            f"where random order gives {state['expected'] / state['batches']:.0%}"
+            f"where random order gives {same:.0%}"
         )
         state = {**state, "looked": told}
         if way < self.share or z < self.sigmas:
