@@ -9,12 +9,13 @@ from tunewell.integrations.transformers import TunewellCallback
 
 torch.manual_seed(0)
 rng = random.Random(0)
+labels = [rng.randrange(2) for _ in range(800)]
+words = [rng.choices(range(4, 40), k=14) for _ in labels]  # and one that tells the label
 rows = [
-    {"input_ids": [1, *rng.choices(range(4, 40), k=10), 2 + label, *rng.choices(range(4, 40), k=4)], "labels": label}
-    for label in (rng.randrange(2) for _ in range(800))
+    {"input_ids": [1, 2 + label, *text], "labels": label} for text, label in zip(words, labels, strict=True)
 ]
 config = BertConfig(
-    vocab_size=40, hidden_size=64, num_hidden_layers=3, num_attention_heads=2, intermediate_size=128, num_labels=2
+    vocab_size=40, hidden_size=64, num_hidden_layers=3, num_attention_heads=2, intermediate_size=128
 )
 model = BertForSequenceClassification(config)
 for name, parameter in model.named_parameters():

@@ -152,20 +152,14 @@ def test_a_policy_acts_and_ends_the_training(tmp_path: Path, tiny_model: Path) -
     assert ended.status == "stopped"
 
 
-def test_a_loss_that_the_model_does_not_compute_is_seen_where_the_trainer_is_given(
-    tmp_path: Path, tiny_model: Path
-) -> None:
+def test_a_loss_that_the_model_does_not_compute_is_seen_too(tmp_path: Path, tiny_model: Path) -> None:
     from tunewell.integrations.transformers import TunewellCallback
 
-    callbacks: list[TunewellCallback] = []
-
-    def give(trainer: Any) -> None:
-        callbacks.append(TunewellCallback(folder=None, trainer=trainer))
-        trainer.add_callback(callbacks[0])
-
-    trained(tmp_path, tiny_model, None, give, label_smoothing_factor=0.1)
-    (callback,) = callbacks
+    callback = TunewellCallback(folder=None)
+    _, trainer = trained(tmp_path, tiny_model, callback, label_smoothing_factor=0.1)
     assert callback.watch is not None
-    assert sum(isinstance(record, Step) for record in callback.watch.records) == 40
+    steps = [record for record in callback.watch.records if isinstance(record, Step)]
+    assert len(steps) == 40
     (checked,) = (record for record in callback.watch.records if isinstance(record, DataChecked))
     assert checked.checks["leakage"].of > 0
+    assert "compute_loss" not in vars(trainer)

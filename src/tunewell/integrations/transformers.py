@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import inspect
+import random
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from tunewell.integrations.given_rows import MOST_ROWS
-from tunewell.integrations.watcher import Watcher
+from tunewell.integrations.watcher import Status, Watcher
 
 _NO_SCORES = ("loss", "runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
 
@@ -24,9 +27,8 @@ class TunewellCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
     Trainer's ``run_name``, else of its output folder. `folder` None writes nothing. `policy`, `on`, `monitors` and
     `probe_steps` are as in `tunewell.watch`.
 
-    The loss is taken from the model's output, and rows of a classifier's training set are checked before the first
-    update. Where the model does not compute the loss (label smoothing, DPO, a `compute_loss` of yours), and for checks
-    of training beside evaluation rows, give the trainer: ``trainer.add_callback(TunewellCallback(trainer=trainer))``.
+    Each loss is seen as the Trainer computes it, before it is averaged and filtered for the log. Rows of a classifier are
+    checked before the first update, training beside evaluation rows, if they are at most `MOST_ROWS`.
     """
 
     def __init__(
@@ -38,15 +40,12 @@ class TunewellCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
         on: Mapping[str, str] | None = None,
         monitors: Mapping[str, Literal[False] | dict[str, Any]] | None = None,
         probe_steps: int = 20,
-        trainer: Trainer | None = None,
     ) -> None:
         self.watch: Watcher | None = None
         """The watcher of the newest training; None before the first."""
         self._name, self._folder, self._policy, self._on = name, folder, policy, on
         self._monitors, self._probe_steps = monitors, probe_steps
-        self._trainer = trainer
-        if trainer is not None:
-            self._follow(trainer)
+        self._let_go: list[Callable[[], object]] = []
 
     def on_train_begin(
         self,
@@ -61,13 +60,13 @@ class TunewellCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
         **_: Any,
     ) -> None:
         """Begin to watch."""
-        if self.watch is not None:  # a training before this one that ended with an error
-            self.watch.close("failed", "the training did not come to its end")
+        self._end("failed", "the training did not come to its end")  # one before this, if it broke off
         if model is None or optimizer is None or not state.is_world_process_zero:
             return
+        trainer = _calling_trainer()
         names = _class_names(model)
         train = _rows(getattr(train_dataloader, "dataset", None), processing_class) if names else None
-        held_out = None if self._trainer is None or train is None else self._trainer.eval_dataset
+        held_out = None if trainer is None or train is None else trainer.eval_dataset
         self.watch = Watcher(
             model,
             getattr(optimizer, "optimizer", optimizer),  # inside of accelerate's wrapper
@@ -84,6 +83,8 @@ class TunewellCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
             monitors=self._monitors,
             probe_steps=self._probe_steps,
         )
+        if trainer is not None:
+            self._follow(trainer, model, self.watch)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -120,23 +121,61 @@ class TunewellCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """End the record."""
-        if self.watch is not None:
-            stopped = self.watch.should_stop
-            self.watch.close("stopped" if stopped else "completed", "" if stopped else "all steps done")
+        stopped = self.watch is not None and self.watch.should_stop
+        self._end("stopped" if stopped else "completed", "" if stopped else "all steps done")
 
-    def _follow(self, trainer: Trainer) -> None:
-        """Have each loss of `trainer` noted as it is computed, whoever computes it."""
-        compute_loss = trainer.compute_loss
+    def _end(self, status: Status, reason: str) -> None:
+        if self.watch is not None:
+            self.watch.close(status, reason)
+        for let_go in self._let_go:
+            let_go()
+        self._let_go = []
+
+    def _follow(self, trainer: Trainer, model: nn.Module, watch: Watcher) -> None:
+        """Have each loss noted that `trainer` computes outside of the model: label smoothing, DPO, one of your own.
+
+        A loss of the model's own is seen by the watcher already.
+        """
+        compute_loss, of_model = trainer.compute_loss, list[Any]()
 
         @functools.wraps(compute_loss)
         def noted(*args: Any, **kwargs: Any) -> Any:
+            of_model.clear()
             found = compute_loss(*args, **kwargs)
             loss = found[0] if isinstance(found, tuple) else found
-            if self.watch is not None and isinstance(loss, Tensor) and loss.requires_grad:
-                self.watch.loss(loss)
+            if isinstance(loss, Tensor) and loss.requires_grad and all(loss is not own for own in of_model):
+                watch.loss(loss, divided_by=_parts(trainer, kwargs.get("num_items_in_batch")))
+            of_model.clear()
             return found
 
+        own = vars(trainer).get("compute_loss")
         trainer.compute_loss = noted
+        hook = model.register_forward_hook(
+            lambda _, args, output: of_model.append(getattr(output, "loss", None))
+        )
+        self._let_go = [
+            hook.remove,
+            lambda: setattr(trainer, "compute_loss", own) if own else delattr(trainer, "compute_loss"),
+        ]
+
+
+def _parts(trainer: Trainer, num_items_in_batch: object) -> int | None:
+    """Return the micro-batches of an update whose losses add up to its mean; None: each loss is a mean of its own."""
+    is_part = getattr(trainer, "loss_is_scaled_for_ga", None)  # not in all versions
+    if is_part is None:
+        is_part = trainer.model_accepts_loss_kwargs and num_items_in_batch is not None
+        is_part = is_part or trainer.compute_loss_func is not None
+    return trainer.current_gradient_accumulation_steps if is_part else None
+
+
+def _calling_trainer() -> Trainer | None:
+    """Return the Trainer that is calling its callbacks: it hands them everything but itself."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if isinstance(frame.f_locals.get("self"), Trainer):
+            return frame.f_locals["self"]
+        frame = frame.f_back
+    return None
 
 
 class _Pairs:
@@ -155,19 +194,26 @@ class _Pairs:
             text = self._processing_class.decode(tokens, skip_special_tokens=True)
         else:
             text = " ".join(str(int(token)) for token in tokens)
-        return text, int(row["labels"])
+        return text, int(_label(row))
 
 
 def _rows(dataset: Any, processing_class: Any) -> _Pairs | None:
     """Return the rows of a classifier's data set for the checks of data; None: they are none, or too many to read."""
-    if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+    if isinstance(dataset, Mapping) or not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         return None
     if not 0 < len(dataset) <= MOST_ROWS:
         return None
+    states = random.getstate(), torch.get_rng_state()
     first = dataset[0]
-    if not isinstance(first, Mapping) or "input_ids" not in first or not _is_class(first.get("labels")):
+    random.setstate(states[0])  # a row that is drawn at random must not move the training's random numbers
+    torch.set_rng_state(states[1])
+    if not isinstance(first, Mapping) or "input_ids" not in first or not _is_class(_label(first)):
         return None
     return _Pairs(dataset, processing_class)
+
+
+def _label(row: Mapping[str, Any]) -> Any:
+    return row["labels"] if "labels" in row else row.get("label")
 
 
 def _is_class(label: Any) -> bool:

@@ -125,17 +125,21 @@ class Watcher:
         row_losses: Tensor | None = None,
         targets: Tensor | None = None,
         outputs: Tensor | None = None,
+        divided_by: int | None = None,
     ) -> Tensor:
         """Note the loss of one micro-batch before its backward pass, and return what to differentiate.
 
         `loss` is one number, the mean over the batch. `rows` are the ids of its rows, `row_losses` (rows,) their
         losses, `targets` (rows,) their classes and `outputs` (rows, classes) the logits: what is not given is read from the
-        graph of the loss, where it is a cross-entropy, a squared error or a binary cross-entropy. Raises `RunError`
-        for what is no loss, or for one that went backward already.
+        graph of the loss, where it is a cross-entropy, a squared error or a binary cross-entropy. `divided_by` is the
+        number of the update's micro-batches where the loss is divided by it already and the graph does not show it.
+        Raises `RunError` for what is no loss, or for one that went backward already.
         """
         if not self._closed:
             ids = None if rows is None else [int(row) for row in rows]
-            self._updates.take(loss, ids, row_losses, targets)
+            found = self._updates.take(loss, ids, row_losses, targets)
+            if divided_by is not None:
+                found.divisor = float(divided_by)
         return loss
 
     def forward_begins(self, batch: Any) -> None:

@@ -23,6 +23,10 @@ _NEIGHBOURS = 5
 """Entries on each side of one that stands out."""
 _TIMES = 5.0
 """What a spike is of the third-highest of its neighbours, as the monitor `loss_spike` asks."""
+_ALONE = 1.5
+"""What it is of every other entry: small batches have heavy tails."""
+_MANY = 100
+"""Entries from which on the monitors' own windows are long enough for spikes."""
 _NEAR = 0.96
 """Share of guessing's loss above which nothing was learned, as the monitor `underfitting` asks."""
 
@@ -99,7 +103,10 @@ def _divergence(steps: Sequence[Step], evals: Sequence[Eval], span: str) -> Find
 
 
 def _spike(steps: Sequence[Step]) -> Finding | None:
-    """One entry far above its neighbours on both sides."""
+    """One entry far above its neighbours on both sides, and above any other."""
+    highest = sorted(step.loss for step in steps)[-2:]
+    if len(steps) >= _MANY or highest[1] < _ALONE * highest[0]:
+        return None
     scale = abs(median([step.loss for step in steps[: max(3, len(steps) // 6)]]))
     for place, step in enumerate(steps):
         before = [one.loss for one in steps[max(0, place - _NEIGHBOURS) : place]]
