@@ -45,7 +45,7 @@ class NoiseModel:
     transition: Array
     """(classes, classes) probability of the given class (columns) where another is right (rows)."""
     evidence: float
-    """Twice the logarithm of the likelihood ratio to "all targets are right": beyond 6 that is very unlikely."""
+    """Twice the logarithm of the likelihood ratio to "all targets are right": beyond 4 that is unlikely."""
 
     def right(self, sources: Sequence[Array], given: Array) -> Array:
         """Return how likely each class is the right one, (rows, classes), knowing also which was `given`, (rows,)."""
