@@ -66,9 +66,13 @@ def label_counter(problem: str, targets: np.ndarray, names: Sequence[str]) -> Co
     if problem != "single_label":
         return lambda _: None
 
+    classes = np.array(targets)  # in memory: rows of a batch are spread over the whole file
+
     def counted(rows: np.ndarray) -> dict[str, int]:
-        classes, counts = np.unique(targets[rows], return_counts=True)
-        return {names[label]: int(count) for label, count in zip(classes, counts, strict=True)}
+        found: dict[str, int] = {}
+        for label in sorted(classes[rows].tolist()):
+            found[names[label]] = found.get(names[label], 0) + 1
+        return found
 
     return counted
 
