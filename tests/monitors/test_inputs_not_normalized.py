@@ -34,6 +34,18 @@ def test_the_first_look_shows_the_scale_too(
     assert one.step == 1
 
 
+def test_batch_normalisation_hides_it_only_in_training(
+    started: Callable[..., Any],
+    evaluation: Callable[..., Any],
+    step: Callable[..., Any],
+    found: Callable[..., list],
+) -> None:
+    (one,) = found(InputsNotNormalized(), [started(), BYTES, evaluation(0, loss=30.0), step(1, loss=0.7)])
+    assert one.step == 1
+    assert "before the first update validation rows cost 30" in one.summary
+    assert found(InputsNotNormalized(), [started(), scaled(0.0, 1.0), evaluation(0, loss=30.0)]) == []
+
+
 def test_numbers_as_targets_show_it_in_the_gradient(
     started: Callable[..., Any], step: Callable[..., Any], found: Callable[..., list]
 ) -> None:

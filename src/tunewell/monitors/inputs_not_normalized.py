@@ -11,7 +11,7 @@ from msgspec import Meta
 from tunewell.inspections import DataChecked, Inspected
 from tunewell.monitors._protocol import State, Verdict, judged
 from tunewell.monitors._statistics import median
-from tunewell.records import Finding, Record, Started, Step
+from tunewell.records import Eval, Finding, Record, Started, Step
 
 
 class InputsNotNormalized(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +21,8 @@ class InputsNotNormalized(msgspec.Struct, frozen=True, kw_only=True):
     have a root mean square of 1, pixels in 0 to 1 about 0.5, tf-idf far less, all of which train; bytes of pixels have
     about 150. Size alone is no harm: a normalisation layer undoes it at once, so the harm is asked for too. Outputs
     grow with the inputs, and the first loss with them: a model that knows nothing costs log(classes), one that is sure
-    and wrong many times that. Where there are no classes the first losses must fall by nine tenths or rise, or the
+    and wrong many times that. Batch normalisation hides it in training, and not in an evaluation before the first
+    update, when it has seen nothing yet. Where there are no classes the first losses must fall by nine tenths or rise, or the
     gradient be as large as no unit-sized input makes it. Otherwise it is a fault once the run has not learned.
     """
 
@@ -34,7 +35,7 @@ class InputsNotNormalized(msgspec.Struct, frozen=True, kw_only=True):
     patience: Annotated[int, Meta(ge=1)] = 100
     """Updates after which a run that is no better than guessing shows the harm too."""
 
-    reads: ClassVar[tuple[type, ...]] = (Started, DataChecked, Step, Inspected)
+    reads: ClassVar[tuple[type, ...]] = (Started, DataChecked, Step, Inspected, Eval)
     explains: ClassVar[tuple[str, ...]] = (
         "bad_initialization", "learning_rate_too_high", "exploding_gradient", "gradient_spike", "loss_spike",
         "divergence", "non_finite", "oscillation", "dead_units", "saturation", "underfitting", "vanishing_gradient",
@@ -44,7 +45,7 @@ class InputsNotNormalized(msgspec.Struct, frozen=True, kw_only=True):
     def init(self) -> State:
         """Return the state before any record."""
         return {
-            "guessing": None, "size": None, "mean": 0.0, "std": 0.0, "first": None, "gradient": None, "recent": [],
+            "guessing": None, "size": None, "mean": 0.0, "std": 0.0, "first": None, "untouched": None, "gradient": None, "recent": [],
             "updates": 0, "told": False, "seen": "",
         }  # fmt: skip
 
@@ -61,6 +62,8 @@ class InputsNotNormalized(msgspec.Struct, frozen=True, kw_only=True):
                 assert record.input_mean is not None
                 assert record.input_std is not None
                 return self._judged(_sized(state, record.input_mean, record.input_std), record.step)
+            case Eval(step=0, split="validation") if math.isfinite(record.loss):
+                return self._judged({**state, "untouched": record.loss}, 1)
             case Step():
                 return self._judged(self._stepped(state, record), record.step)
         return state, []
@@ -83,7 +86,7 @@ class InputsNotNormalized(msgspec.Struct, frozen=True, kw_only=True):
         return {**state, "updates": state["updates"] + 1, "recent": [*state["recent"], loss][-16:]}
 
     def _judged(self, state: State, step: int) -> tuple[State, list[Finding]]:
-        if state["told"] or state["size"] is None or state["size"] < self.size or state["first"] is None:
+        if state["told"] or state["size"] is None or state["size"] < self.size:
             return state, []
         harm = self._harm(state)
         if not harm:
@@ -92,12 +95,15 @@ class InputsNotNormalized(msgspec.Struct, frozen=True, kw_only=True):
         return {**state, "told": True, "seen": finding.summary}, [finding]
 
     def _harm(self, state: State) -> str:
-        first, guessing = state["first"], state["guessing"]
+        first, untouched, guessing = state["first"], state["untouched"], state["guessing"]
         if guessing is None:
-            too_steep = state["gradient"] > self.gradient
+            too_steep = state["gradient"] is not None and state["gradient"] > self.gradient
             return f"the first gradient has a norm of {state['gradient']:.3g}" if too_steep else ""
-        if first > self.above * guessing + 1:
+        bound = self.above * guessing + 1
+        if first is not None and first > bound:
             return f"the first loss is {first:.3g}, where guessing costs {guessing:.3g}"
+        if untouched is not None and untouched > bound:
+            return f"before the first update validation rows cost {untouched:.3g}, where guessing costs {guessing:.3g}"
         if state["updates"] > self.patience and median(state["recent"]) >= 0.95 * guessing:
             return f"after {state['updates']} updates the loss is {median(state['recent']):.3g}, no better than guessing"
         return ""
@@ -133,7 +139,8 @@ def _finding(state: State, step: int, harm: str) -> Finding:
             "onset": 1,
             "mean": state["mean"],
             "std": state["std"],
-            "first_loss": min(state["first"], 1e30),
+            "first_loss": state["first"],
+            "untouched": state["untouched"],
             "guessing": state["guessing"],
         },
     )
