@@ -25,7 +25,7 @@ def course(
 ) -> list[Record]:
     usual = {"guessing_loss": 2.303, "num_outputs": 10, "output_gain": 0.6, "output_layer": "head"}
     records: list[Record] = []
-    for number in range(1, 61):
+    for number in range(1, 101):
         records.append(step(number, loss=unit * loss(number), rows=rows))
         if number < 4 or number % 20 == 0:
             records.append(look(number, mean_loss=loss(number), **(usual | fields)))
@@ -45,7 +45,7 @@ def test_one_that_nothing_is_known_of_is_told_when_the_loss_stays_high(
     step: Callable[..., Step], look: Look, started: Callable[..., Started], found: Found
 ) -> None:
     records = course(step, look, lambda n: 40 * 0.97**n, output_gain=None)
-    assert found(BadInitialization(), [started(total_steps=300), *records])[0].step == 26
+    assert found(BadInitialization(), [started(total_steps=300), *records])[0].step == 76
 
 
 def test_a_model_trained_on_other_answers_soon_learns(

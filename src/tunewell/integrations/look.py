@@ -14,8 +14,8 @@ from tunewell.probes import memory
 from tunewell.probes.activations import silent_and_saturated
 from tunewell.probes.layers import Layers
 from tunewell.probes.optimizer import (
+    LeftOut,
     epsilon_share,
-    not_optimized,
     output_gain,
     smallest_numbers,
     zero_shares,
@@ -39,6 +39,7 @@ def before_update(
     layers: Layers,
     forwards: Forwards,
     modules: Mapping[str, nn.Module],
+    left_out: LeftOut,
 ) -> None:
     """Note what gradients, optimizer and modes show just before the update."""
     shares = zero_shares(parameters, layers.of, layers.embeddings)
@@ -47,7 +48,10 @@ def before_update(
     smallest = smallest_numbers(parameters, layers.of, layers.embeddings)
     update.told["smallest_gradients"] = dict.fromkeys(smallest, 0.0)
     update.shown |= {f"smallest_gradients/{layer}": number for layer, number in smallest.items()}
-    update.told["not_optimized"] = not_optimized(parameters, optimizer)
+    update.told["not_optimized"] = left_out.names(parameters, optimizer)
+    # What another optimizer trains is none of this one's layers.
+    elsewhere = {layers.of[name] for name in left_out.moved}
+    update.gradients = {layer: norm for layer, norm in update.gradients.items() if layer not in elsewhere}
     training = {layers.of[name] for name, parameter in parameters.items() if parameter.requires_grad}
     update.told["frozen"] = [layer for layer in layers.order if layer not in training]
     update.told["output_layer"] = layers.output

@@ -18,6 +18,7 @@ from tunewell.integrations.schedule import Ticks
 from tunewell.integrations.update import MicroBatch, Update
 from tunewell.probes.gradients import GradientNorms
 from tunewell.probes.layers import Layers, layers_of
+from tunewell.probes.optimizer import LeftOut
 from tunewell.probes.updates import UpdateProbe
 
 FIRST_LOOKS = 3
@@ -62,6 +63,7 @@ class Updates:
         """A gradient scaler multiplies the losses."""
         self._loss_factor = 1.0
         self._moved: UpdateProbe | None = None
+        self._left_out = LeftOut()
         self._in_evaluation: list[str] | None = None
         self._handles = [
             optimizer.register_step_pre_hook(self._before_step),
@@ -213,9 +215,15 @@ class Updates:
             if update.looked_at:
                 update.gradients = update.norms.by_layer(self.layers.of, self.layers.order)
                 modules = dict(self.model.named_modules())
-                look.before_update(update, optimizer, self.parameters, self.layers, self.forwards, modules)
+                look.before_update(
+                    update, optimizer, self.parameters, self.layers, self.forwards, modules, self._left_out
+                )
                 update.told["schedule_ticks"] = self.ticks.since_last_update()
-                trained = {name: p for name, p in self.parameters.items() if p.requires_grad}
+                trained = {
+                    name: p
+                    for name, p in self.parameters.items()
+                    if p.requires_grad and name not in self._left_out.moved
+                }
                 self._moved = UpdateProbe(trained)
             self._adjustments.before(update, self.parameters, self.layers)
             update.learning_rate = max(float(group["lr"]) for group in optimizer.param_groups)

@@ -80,7 +80,7 @@ class AccumulationNotDivided(msgspec.Struct, frozen=True, kw_only=True):
         }
         if is_undivided and state["runs"] >= self.looks:
             return self._told(state, _undivided(look, ratio, state["first_seen"]))
-        if self._scatters(state["ratios"]):
+        if not state["seen"] and self._scatters(state["ratios"]):
             return self._told(state, _unequal(look, state["ratios"]))
         return state, []
 

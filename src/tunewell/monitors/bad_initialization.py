@@ -34,11 +34,11 @@ class BadInitialization(msgspec.Struct, frozen=True, kw_only=True):
     """First loss beside log(classes)."""
     nats: Annotated[float, Meta(gt=0)] = 1.0
     """The least excess over log(classes), for few classes."""
-    gain: Annotated[float, Meta(gt=1)] = 8.0
+    gain: Annotated[float, Meta(gt=1)] = 5.0
     """Gain of the output layer, above which its weights are the cause."""
-    share: Annotated[float, Meta(gt=0, lt=1)] = 0.08
+    share: Annotated[float, Meta(gt=0, lt=1)] = 0.25
     """Share of the updates after which a loss still above guessing is harm."""
-    least: Annotated[int, Meta(ge=8)] = 16
+    least: Annotated[int, Meta(ge=8)] = 40
     """Updates for that at least."""
 
     reads: ClassVar[tuple[type, ...]] = (Started, StageBegan, Tested, Step, Inspected)

@@ -99,8 +99,7 @@ class ParametersNotUpdating(msgspec.Struct, frozen=True, kw_only=True):
         lasting = [name for name, times in runs.items() if times >= self.samples]
         if not lasting or state["missing_looks"]:  # what is in no group is told as that
             return state, []
-        finding = _standing_still(step, lasting, state)
-        return {**state, "seen": finding.summary}, [finding]
+        return self._told(state, _standing_still(step, lasting, state))
 
     def _look(self, state: State, look: Inspected) -> tuple[State, list[Finding]]:
         missing = look.not_optimized or []
@@ -112,8 +111,11 @@ class ParametersNotUpdating(msgspec.Struct, frozen=True, kw_only=True):
         }
         if state["missing_looks"] < self.looks:
             return state, []
-        finding = _not_optimized(look, missing, state)
-        return {**state, "seen": finding.summary}, [finding]
+        return self._told(state, _not_optimized(look, missing, state))
+
+    def _told(self, state: State, finding: Finding) -> tuple[State, list[Finding]]:
+        is_known = finding.severity == "info" and finding.summary == state["seen"]
+        return {**state, "seen": finding.summary}, [] if is_known else [finding]
 
     def _stands_still(self, gradient: float, largest: float, update: float) -> bool:
         is_worth_a_step = gradient > max(self.smallest, self.beside_largest * largest)

@@ -23,6 +23,30 @@ def not_optimized(parameters: Mapping[str, nn.Parameter], optimizer: Optimizer) 
     return [name for name, p in parameters.items() if p.requires_grad and id(p) not in held]
 
 
+class LeftOut:
+    """Trainable parameters in no group of an optimizer, look after look.
+
+    Those that something else moves between two looks, such as a second optimizer, are not left out.
+    """
+
+    def __init__(self) -> None:
+        self.moved: set[str] = set()
+        """Names of those that something else moves."""
+        self._before: dict[str, Tensor] = {}
+
+    def names(self, parameters: Mapping[str, nn.Parameter], optimizer: Optimizer) -> list[str]:
+        """Return their names as of now; what else moves them shows from the second look on."""
+        left_out = not_optimized(parameters, optimizer)
+        now = {name: _thinned(parameters[name]) for name in left_out}
+        self.moved |= {
+            name
+            for name, sample in now.items()
+            if name in self._before and not torch.equal(sample, self._before[name])
+        }
+        self._before = now
+        return [name for name in left_out if name not in self.moved]
+
+
 def epsilon_share(optimizer: Optimizer) -> tuple[float, Tensor] | None:
     """Return the largest ε and the share of sampled moving √v that are smaller than their group's ε (0-d).
 
@@ -91,6 +115,11 @@ def smallest_numbers(
     start = torch.full((len(order),), math.inf, device=ratios.device)
     least = start.scatter_reduce(0, owner, ratios, "amin")
     return dict(zip(order, torch.where(least.isinf(), math.nan, least), strict=True))
+
+
+def _thinned(parameter: nn.Parameter) -> Tensor:
+    flat = parameter.detach().reshape(-1)
+    return flat[:: max(1, flat.numel() // _SAMPLE)].clone()
 
 
 def _gradients(
