@@ -12,7 +12,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import msgspec
-
 from benchmarks.faultbench.bases import find
 from benchmarks.faultbench.faults import FAULTS
 from benchmarks.faultbench.healthy import HEALTHY
@@ -38,7 +37,14 @@ def jobs(
                 continue
             kind = "plain" if name == "plain" else "fault" if name in FAULTS else "healthy"
             made += [
-                Job(base=base, kind=kind, name="" if kind == "plain" else name, seed=seed, arm=arm, varied=varied)
+                Job(
+                    base=base,
+                    kind=kind,
+                    name="" if kind == "plain" else name,
+                    seed=seed,
+                    arm=arm,
+                    varied=varied,
+                )
                 for seed in range(min(seeds, every[base].seeds or seeds))
                 for arm in arms
                 if kind == "fault" or arm in WATCHING
@@ -65,12 +71,17 @@ def carry_out_all(asked: Sequence[Job], *, file: Path | None = None, keep: bool 
     file = file or folder() / "results.jsonl"
     now = stamp()
     known = {
-        outcome.job.key: outcome for outcome in read(file) if (keep or outcome.stamp == now) and not outcome.error
+        outcome.job.key: outcome
+        for outcome in read(file)
+        if (keep or outcome.stamp == now) and not outcome.error
     }
     missing = [job for job in asked if job.key not in known]
     began = time.monotonic()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(WORKERS, mp_context=context, initializer=_be_nice) as pool, file.open("ab") as out:
+    with (
+        ProcessPoolExecutor(WORKERS, mp_context=context, initializer=_be_nice) as pool,
+        file.open("ab") as out,
+    ):
         futures = [pool.submit(carry_out, job, now) for job in missing]
         for count, future in enumerate(as_completed(futures), start=1):
             outcome = future.result()
@@ -78,7 +89,10 @@ def carry_out_all(asked: Sequence[Job], *, file: Path | None = None, keep: bool 
             out.write(msgspec.json.encode(outcome) + b"\n")
             out.flush()
             left = (time.monotonic() - began) / count * (len(missing) - count)
-            print(f"{count}/{len(missing)} {outcome.job.key} {outcome.error} · {left / 60:.0f} min left", file=sys.stderr)
+            print(
+                f"{count}/{len(missing)} {outcome.job.key} {outcome.error} · {left / 60:.0f} min left",
+                file=sys.stderr,
+            )
     return [known[job.key] for job in asked]
 
 

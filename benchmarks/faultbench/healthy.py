@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
 from benchmarks.faultbench.bases._parts import IGNORED
 from benchmarks.faultbench.training import Draw, Rows, Training
+from torch import Tensor, nn
 
 Change = Callable[[Training, Draw], None]
 HEALTHY: dict[str, Change] = {}
@@ -29,7 +28,9 @@ def warm_restarts(training: Training, draw: Draw) -> None:
     usual = training.usual_factor
 
     def factor(step: int) -> float:
-        return usual(step) if step < training.warmup else 0.5 * (1 + math.cos(math.pi * (step % cycle) / cycle))
+        return (
+            usual(step) if step < training.warmup else 0.5 * (1 + math.cos(math.pi * (step % cycle) / cycle))
+        )
 
     training.factor = factor
 
@@ -42,11 +43,11 @@ def long_warmup(training: Training, draw: Draw) -> None:
 
 @healthy
 def batches_of_two(training: Training, draw: Draw) -> None:
-    """Two rows make an update, at a rate that suits them, for twice as many updates."""
+    """Two rows make an update, at a rate that suits them, for four times as many updates."""
     training.batch_size = 2
     training.rate /= 4
-    training.steps *= 2
-    training.evaluate_every *= 2
+    training.steps *= 4
+    training.evaluate_every *= 4
 
 
 @healthy
@@ -100,10 +101,10 @@ def curriculum(training: Training, draw: Draw) -> None:
 
 @healthy
 def sparse_relu(training: Training, draw: Draw) -> None:
-    """Biases before ReLUs begin at -1: most units are silent for most rows, and those that speak are enough."""
+    """Biases before ReLUs begin below 0: most units are silent for most rows, and those that speak are enough."""
     with torch.no_grad():
         for name in training.biases:
-            training.model.get_parameter(name).fill_(-1.0)
+            training.model.get_parameter(name).sub_(0.5)
 
 
 @healthy
@@ -125,8 +126,11 @@ def early_convergence(training: Training, draw: Draw) -> None:
 
 @healthy
 def rising_loss(training: Training, draw: Draw) -> None:
-    """A model grows too sure on a third of the rows: the validation loss rises, and so does the accuracy."""
-    training.train = training.train[: training.train.count // 3]
+    """A twelfth of the validation targets are wrong, and the model grows sure: loss and accuracy rise together."""
+    rows = draw.rows(training.validation.count, 1 / 12)
+    targets = training.validation.targets.clone()
+    targets[rows] = targets[rows].roll(1, 0)
+    training.validation = Rows(training.validation.inputs, targets)
     training.decay = "constant"
     training.weight_decay = 0.0
     for module in training.model.modules():

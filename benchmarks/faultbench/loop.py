@@ -8,9 +8,8 @@ from itertools import islice
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
-
 from benchmarks.faultbench.training import Rows, Training
+from torch import Tensor, nn
 
 
 class Watching(Protocol):

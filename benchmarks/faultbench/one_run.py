@@ -10,8 +10,6 @@ from collections.abc import Sequence
 
 import msgspec
 import torch
-
-import tunewell
 from benchmarks.faultbench import baselines
 from benchmarks.faultbench.arms import ARMS, RandomActions
 from benchmarks.faultbench.bases import find
@@ -20,6 +18,8 @@ from benchmarks.faultbench.healthy import HEALTHY
 from benchmarks.faultbench.loop import Unwatched, predict, train
 from benchmarks.faultbench.outcome import Job, Outcome, Told
 from benchmarks.faultbench.training import Draw, Training
+
+import tunewell
 from tunewell.integrations.watcher import Watcher
 from tunewell.records import Acted, Eval, Finding, Record
 
@@ -28,24 +28,32 @@ def carry_out(job: Job, stamp: str = "") -> Outcome:
     """Return what came of `job`. What breaks in the run or in the watching is told in the outcome, not raised."""
     torch.set_num_threads(1)
     began = time.perf_counter()
-    training = find()[job.base].build(job.seed)
-    fault = FAULTS[job.name] if job.kind == "fault" else None
-    magnitude = _magnitude(job, fault)
-    draw = Draw(job.seed, magnitude, training.steps, job.varied)
-    injected = Injected()
-    if fault is not None:
-        injected = fault.inject(training, draw) or injected
-    elif job.kind == "healthy":
-        HEALTHY[job.name](training, draw)
-    outcome = Outcome(job=job, stamp=stamp, steps=training.steps, onset=injected.onset, magnitude=magnitude)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a schedule that is stepped too early is one of the faults
-            measured = _measured(training, job, fault, injected)
+            outcome = _carried_out(job, stamp)
     except Exception as error:  # the benchmark goes on, and the page tells it
-        measured = {"error": f"{type(error).__name__}: {error}"}
-    seconds = time.perf_counter() - began
-    return msgspec.structs.replace(outcome, **measured, seconds=round(seconds, 2))
+        outcome = Outcome(job=job, stamp=stamp, steps=0, error=f"{type(error).__name__}: {error}")
+    return msgspec.structs.replace(outcome, seconds=round(time.perf_counter() - began, 2))
+
+
+def planted(job: Job) -> tuple[Training, Injected, float]:
+    """Return the base of `job` with its fault or variant in it, what that did, and its magnitude."""
+    training = find()[job.base].build(job.seed)
+    if job.kind != "fault":
+        if job.kind == "healthy":
+            HEALTHY[job.name](training, Draw(job.seed, 1.0, training.steps))
+        return training, Injected(), 1.0
+    fault = FAULTS[job.name]
+    magnitude = _magnitude(job, fault)
+    injected = fault.inject(training, Draw(job.seed, magnitude, training.steps, job.varied))
+    return training, injected or Injected(), magnitude
+
+
+def _carried_out(job: Job, stamp: str) -> Outcome:
+    training, injected, magnitude = planted(job)
+    outcome = Outcome(job=job, stamp=stamp, steps=training.steps, onset=injected.onset, magnitude=magnitude)
+    return msgspec.structs.replace(outcome, **_measured(training, job, injected))
 
 
 def watched(training: Training, policy: str, seed: str) -> tuple[list[Record], Watcher, float]:
@@ -62,7 +70,8 @@ def watched(training: Training, policy: str, seed: str) -> tuple[list[Record], W
     return watch.records, watch, final
 
 
-def _measured(training: Training, job: Job, fault: Fault | None, injected: Injected) -> dict[str, object]:
+def _measured(training: Training, job: Job, injected: Injected) -> dict[str, object]:
+    fault = FAULTS[job.name] if job.kind == "fault" else None
     policy = ARMS[job.arm]
     if policy is None:
         optimizer = training.build_optimizer()
@@ -108,9 +117,7 @@ def told(records: Sequence[Record]) -> list[Told]:
     ]
 
 
-def _magnitude(job: Job, fault: Fault | None) -> float:
-    if fault is None:
-        return 1.0
+def _magnitude(job: Job, fault: Fault) -> float:
     if not job.varied or fault.least == fault.most:
         return fault.magnitude
     sign = math.copysign(1, fault.magnitude)

@@ -21,7 +21,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """One name for each job."""
-        return "/".join([self.base, self.kind, self.name, str(self.seed), self.arm, "varied" if self.varied else ""])
+        return "/".join(
+            [self.base, self.kind, self.name, str(self.seed), self.arm, "varied" if self.varied else ""]
+        )
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):

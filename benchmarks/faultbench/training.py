@@ -133,9 +133,7 @@ class Training:
         """Return the optimizer that the settings ask for."""
         parameters = self.optimized or list(self.model.parameters())
         if self.optimizer_kind == "sgd":
-            return torch.optim.SGD(
-                parameters, lr=self.rate, momentum=0.9, weight_decay=self.weight_decay
-            )
+            return torch.optim.SGD(parameters, lr=self.rate, momentum=0.9, weight_decay=self.weight_decay)
         kind = torch.optim.AdamW if self.optimizer_kind == "adamw" else torch.optim.Adam
         return kind(parameters, lr=self.rate, eps=self.epsilon, weight_decay=self.weight_decay)
 

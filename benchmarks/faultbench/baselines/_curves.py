@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from benchmarks.faultbench.outcome import Alarm
+
 from tunewell.inspections import Inspected
 from tunewell.records import Eval, Record, Started, Step
 
@@ -37,5 +38,7 @@ def of_one_code(code: str, at: Iterable[int]) -> list[Alarm]:
 def not_finite(records: Sequence[Record]) -> list[int]:
     """Return the updates whose loss or gradient norm was no finite number."""
     return [
-        one.step for one in steps(records) if not (math.isfinite(one.loss) and math.isfinite(one.gradient_norm))
+        one.step
+        for one in steps(records)
+        if not (math.isfinite(one.loss) and math.isfinite(one.gradient_norm))
     ]

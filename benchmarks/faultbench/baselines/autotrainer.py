@@ -10,9 +10,11 @@ taken instead, and an evaluation stands for an epoch. Ratios are of norms by lay
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from benchmarks.faultbench.baselines._curves import evaluations, looks, not_finite, of_one_code, steps
 from benchmarks.faultbench.outcome import Alarm
+
 from tunewell.records import Record
 
 LEARNED = 0.6
@@ -55,7 +57,9 @@ def _learns(records: Sequence[Record], step: int) -> bool:
 
 def _dead(records: Sequence[Record]) -> Iterator[int]:
     for one in looks(records):
-        if any(share > DEAD for share in (one.zero_gradients or {}).values()) and not _learns(records, one.step):
+        if any(share > DEAD for share in (one.zero_gradients or {}).values()) and not _learns(
+            records, one.step
+        ):
             yield one.step
 
 
@@ -63,9 +67,9 @@ def _oscillating(records: Sequence[Record]) -> Iterator[int]:
     values = _metrics(records)
     for end in range(FIRST_EPOCHS, len(values)):
         seen = [value for _, value in values[: end + 1]]
-        changes = [b - a for a, b in zip(seen, seen[1:], strict=False)]
+        changes = [b - a for a, b in pairwise(seen)]
         turns = sum(
-            a * b < 0 and min(abs(a), abs(b)) >= SWING for a, b in zip(changes, changes[1:], strict=False)
+            a * b < 0 and min(abs(a), abs(b)) >= SWING for a, b in pairwise(changes)
         )
         if turns >= SWINGING * len(seen) and seen[-1] < LEARNED:
             yield values[end][0]

@@ -13,8 +13,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from benchmarks.faultbench.baselines._curves import evaluations, looks, not_finite, of_one_code, started, steps
+from benchmarks.faultbench.baselines._curves import (
+    evaluations,
+    looks,
+    not_finite,
+    of_one_code,
+    started,
+    steps,
+)
 from benchmarks.faultbench.outcome import Alarm
+
 from tunewell.records import Record
 
 VANISHED = 1e-7

@@ -30,5 +30,7 @@ class Base:
 
 def find() -> dict[str, Base]:
     """Return all bases by name."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    names = sorted(
+        module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")
+    )
     return {name: importlib.import_module(f"{__name__}.{name}").BASE for name in names}

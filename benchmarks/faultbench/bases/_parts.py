@@ -6,9 +6,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
 from benchmarks.faultbench.training import Rows
+from torch import Tensor, nn
 
 IGNORED = -100
 """Target that counts for nothing."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-
 from benchmarks.faultbench.bases import Base
 from benchmarks.faultbench.bases._parts import IGNORED, token_accuracy, token_cross_entropy
 from benchmarks.faultbench.training import Rows, Training
+from torch import Tensor, nn
 
 LETTERS, LONGEST = 12, 6
 PAD, ASK, END = LETTERS, LETTERS + 1, LETTERS + 2
@@ -70,5 +69,13 @@ BASE = Base(
     scored=False,
     build=build,
     about="a two-layer GRU that counts letters on, prompt and answer; Adam 5e-3, clipping",
-    without={"no_warmup": "this model needs none"},
+    without={
+        "no_warmup": "this model needs none",
+        "inputs_not_normalized": "inputs are tokens",
+        "class_imbalance": "no classes",
+        "sorted_data": "no classes",
+        "forgetting": "no classes",
+        "adapters": "nothing pre-trained",
+        "curriculum": "no order of ease",
+    },
 )

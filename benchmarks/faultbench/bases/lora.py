@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-
 from benchmarks.faultbench.bases import Base
 from benchmarks.faultbench.bases._parts import Decoder, accuracy, cross_entropy
-from benchmarks.faultbench.bases.transformer import LONGEST, VOCABULARY, WORDS, translations
-from benchmarks.faultbench.bases.transformer import build as build_pretraining
-from benchmarks.faultbench.loop import Unwatched, train
-from benchmarks.faultbench.store import cached
+from benchmarks.faultbench.bases.transformer import TOKENS, WORDS, pretrained
 from benchmarks.faultbench.training import Rows, Training
+from torch import Tensor, nn
 
 TOPICS = 6
-TOKENS = 2 * LONGEST + 1
 
 
 class TopicModel(nn.Module):
@@ -33,47 +28,35 @@ class TopicModel(nn.Module):
         return self.head(self.decoder.features(tokens).mean(1))
 
 
-def topics(count: int, seed: int) -> Rows:
-    """Return `count` rows of 16 words, two in five of them from the four words of the row's topic."""
+def topics(count: int, seed: int) -> tuple[Rows, Tensor]:
+    """Return `count` rows of 16 words, two in five of them from the four words of the row's topic; and how many are."""
     draw = torch.Generator().manual_seed(seed)
     labels = torch.randint(TOPICS, (count,), generator=draw)
     any_word = torch.randint(WORDS, (count, TOKENS - 1), generator=draw)
     own = labels[:, None] * (WORDS // TOPICS) + torch.randint(WORDS // TOPICS, any_word.shape, generator=draw)
-    words = torch.where(torch.rand(any_word.shape, generator=draw) < 0.4, own, any_word)
-    return Rows(words, labels)
-
-
-def pretrained() -> dict[str, Tensor]:
-    """Return the weights of a decoder that translates; made once for each machine."""
-
-    def make() -> dict[str, Tensor]:
-        run = build_pretraining(seed=100)
-        run.train = translations(2048, seed=101)
-        optimizer = run.build_optimizer()
-        train(run, optimizer, run.build_schedule(optimizer), Unwatched())
-        return run.model.state_dict()
-
-    return cached("decoder", make)
+    is_own = torch.rand(any_word.shape, generator=draw) < 0.4
+    return Rows(torch.where(is_own, own, any_word), labels), is_own.sum(1)
 
 
 def build(seed: int) -> Training:
     """Return the run before its first update."""
     from peft import LoraConfig, get_peft_model
 
-    decoder = Decoder(VOCABULARY, TOKENS, width=64, blocks=2, dropout=0.1)
-    decoder.load_state_dict(pretrained())
+    decoder = pretrained()
     torch.manual_seed(seed)
     config = LoraConfig(
         r=8, lora_alpha=16, target_modules=["mixed", "joined", "up", "down"], modules_to_save=["head"]
     )
     model = get_peft_model(TopicModel(decoder), config)  # type: ignore[arg-type]
+    train, easiness = topics(1500, seed=1)
     inside = "base_model.model.decoder.blocks"
     return Training(
-        model=model, train=topics(1500, seed=1), validation=topics(400, seed=2), test=topics(800, seed=3),
+        model=model, train=train, validation=topics(400, seed=2)[0], test=topics(800, seed=3)[0],
         criterion=cross_entropy, score=accuracy, metric="accuracy", num_classes=TOPICS, steps=300, batch_size=32,
         rate=3e-3, optimizer_kind="adamw", weight_decay=0.01, warmup=15, max_grad_norm=1.0,
         head="base_model.model.head.modules_to_save.default", first_block=f"{inside}.0", middle=f"{inside}.1",
-        biases=(f"{inside}.0.up.base_layer.bias", f"{inside}.1.up.base_layer.bias"), seed=seed,
+        biases=(f"{inside}.0.up.base_layer.bias", f"{inside}.1.up.base_layer.bias"), easiness=easiness,
+        adapted=lambda training: None, seed=seed,
     )  # fmt: skip
 
 
@@ -83,6 +66,7 @@ BASE = Base(
     about="rank-8 adapters (peft) and a new head on that decoder, from translating to telling six topics; AdamW 3e-3",
     without={
         "truncated_targets": "targets are classes",
+        "inputs_not_normalized": "inputs are tokens",
         "no_warmup": "this model needs none",
     },
 )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-
 from benchmarks.faultbench.bases import Base
 from benchmarks.faultbench.bases._parts import explained, split, squared_error
 from benchmarks.faultbench.training import Training
+from torch import Tensor, nn
 
 FEATURES = 10
 
@@ -58,5 +57,8 @@ BASE = Base(
         "class_imbalance": "no classes",
         "sorted_data": "no classes",
         "forgetting": "no classes",
+        "label_smoothing": "no classes",
+        "adapters": "nothing pre-trained",
+        "curriculum": "no order of ease",
     },
 )

@@ -27,8 +27,8 @@ class When(Enum):
 class Injected:
     """What a fault did."""
 
-    onset: int = 1
-    """Update that it begins at."""
+    onset: int = 0
+    """Update that it begins at; 0: it is there before the first."""
     rows: list[int] = field(default_factory=list)
     """Training rows that it touched, where a review of rows should list them."""
 
@@ -60,14 +60,19 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(
-    number: int, code: str, when: When, *, magnitude: tuple[float, float, float] = (1.0, 1.0, 1.0), lists_rows: bool = False
+    number: int,
+    kind: str,
+    when: When,
+    *,
+    magnitude: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    lists_rows: bool = False,
 ) -> Callable[[Inject], Inject]:
     """Enter a function into `FAULTS`. `magnitude`: the usual one, the least and the most of a varied run."""
 
     def enter(inject: Inject) -> Inject:
         usual, least, most = magnitude
         FAULTS[inject.__name__] = Fault(
-            name=inject.__name__, number=number, code=code, family=inject.__module__.rpartition(".")[2], when=when,
+            name=inject.__name__, number=number, code=kind, family=inject.__module__.rpartition(".")[2], when=when,
             inject=inject, about=(inject.__doc__ or "").strip(), magnitude=usual, least=least, most=most,
             lists_rows=lists_rows,
         )  # fmt: skip

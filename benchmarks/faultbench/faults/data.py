@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-
 from benchmarks.faultbench.bases._parts import IGNORED
 from benchmarks.faultbench.faults import Injected, When, fault
 from benchmarks.faultbench.training import Draw, Rows, Training
@@ -81,9 +80,7 @@ def sorted_data(training: Training, draw: Draw) -> None:
     def in_order() -> Iterator[list[int]]:
         rows = list(range(training.train.count))
         while True:
-            yield from (
-                rows[i : i + training.batch_size] for i in range(0, len(rows), training.batch_size)
-            )
+            yield from (rows[i : i + training.batch_size] for i in range(0, len(rows), training.batch_size))
 
     training.order = in_order
 

@@ -30,6 +30,8 @@ from tunewell.inspections import RowsReviewed, Suspect
 MOST_SUSPECTS = 5_000
 _FEWEST = 40
 """Rows below which nothing is estimated."""
+_FEWEST_OF_CLASS = 20
+"""Rows of a class below which no model learns what it looks like, so that all of them would be contradicted."""
 _LEAST_EVIDENCE = 4.0
 """Twice the log-likelihood ratio from which wrong targets are believed in: one sound set in 45 reaches it, and then
 with a rate that is far from 0 only where the models know little."""
@@ -91,6 +93,8 @@ class RowReview:
         """Return the rows whose target is probably wrong, surest first."""
         history = self._history
         seen = np.flatnonzero((history.rows["visits"] > 0) & (history.classes >= 0))
+        sizes = np.bincount(history.classes[seen], minlength=len(self._names))
+        seen = seen[sizes[history.classes[seen]] >= _FEWEST_OF_CLASS]
         found = RowsReviewed(
             time=time.time(), step=step, epoch=epoch, rows=len(seen), suspects=[], expected=0.0
         )

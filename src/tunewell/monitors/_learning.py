@@ -14,8 +14,10 @@ from typing import NamedTuple
 from tunewell.monitors import _phase
 from tunewell.monitors._protocol import State
 from tunewell.monitors._statistics import is_usable, mean, median, pushed, rank_z, standard_error
-from tunewell.records import Eval, Record, Started, Step
+from tunewell.records import Eval, Record, StageBegan, Started, Step
 
+READS = (Started, StageBegan, Step, Eval)
+"""Records that this looks at."""
 WINDOW = 32
 """Updates of the mean that is compared with guessing: short enough to speak within 50 updates, long enough for
 batches of a few rows."""
@@ -27,6 +29,8 @@ LEARNED = 0.95
 """A mean loss under this share of guessing's shows that something was learned."""
 FALLING = 0.97
 """The later half of a window beside the earlier one, below which the loss is on its way down."""
+ROWS, ROWS_PER_CLASS = 500, 16
+"""Rows that a run is given before it is said to learn nothing."""
 FIRST = 8
 """First losses of the run: how they scatter says what their mean is worth."""
 FEW = 3
@@ -207,6 +211,23 @@ def never_learned(learning: State) -> bool:
         return False
     evaluated = learning["eval_loss"] is not None and learning["eval_loss"] < 0.9 * chance
     return bool(learning["best"] >= LEARNED * chance) and not evaluated
+
+
+def is_at_guessing(learning: State) -> bool:
+    """Return whether the last window's mean is about what guessing costs, or more."""
+    chance, losses = start(learning), learning["losses"][-WINDOW:]
+    return chance is not None and len(losses) == WINDOW and mean(losses) >= LEARNED * chance
+
+
+def had_its_chance(learning: State, *, share: float, least: int = 60) -> bool:
+    """Return whether the phase had `share` of its updates after warm-up, and enough rows to see a weak signal.
+
+    That takes hundreds of rows, whatever the model, and a few of each class.
+    """
+    phase = learning["phase"]
+    needed = max(least, math.ceil(share * (phase["last"] - phase["first"] + 1)))
+    had_rows = learning["rows"] >= max(ROWS, ROWS_PER_CLASS * learning["classes"])
+    return bool(phase["past_warmup"] >= needed and had_rows)
 
 
 def excess(learning: State) -> tuple[float, float]:

@@ -61,6 +61,18 @@ def rank_z(recent: Sequence[float], reference: Sequence[float]) -> float:
     return (larger - n * m / 2) / math.sqrt(n * m * (n + m + 1) / 12)
 
 
+def is_lastingly_above(recent: Sequence[float], reference: Sequence[float], share: float) -> bool:
+    """Return whether all but one of `recent` exceed all but `share` of `reference`; no, as a rule, costs nothing."""
+    low = sorted(recent)[1]
+    left = int(share * len(reference))
+    for value in reversed(reference):
+        if value >= low:
+            left -= 1
+            if left < 0:
+                return False
+    return True
+
+
 def change_point(values: Sequence[float], level: float) -> int:
     """Return the index from which `values` most clearly stay above `level` (largest sum of excesses to the end)."""
     best, best_sum, total = len(values) - 1, -math.inf, 0.0

@@ -150,5 +150,10 @@ def _finding(counts: dict[str, float], step: int, severity: str, harm: str) -> F
             "judge by `macro_f1` or recall by class (`metric_for_best_model`), not by accuracy",
             "collect more rows of the small classes",
         ],
-        evidence={"lasting": True, "onset": max(1, step), "ratio": round(_ratio(counts), 2), "counts": counts},
+        evidence={
+            "lasting": True,
+            "onset": max(1, step),
+            "ratio": round(_ratio(counts), 2),
+            "counts": counts,
+        },
     )

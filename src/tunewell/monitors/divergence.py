@@ -37,6 +37,7 @@ class Divergence(msgspec.Struct, frozen=True, kw_only=True):
     standard_errors: Annotated[float, Meta(gt=0)] = 2.5
     """The same in standard errors of the mean."""
 
+    reads: ClassVar[tuple[type, ...]] = _learning.READS
     explains: ClassVar[tuple[str, ...]] = (
         "loss_spike", "exploding_gradient", "vanishing_gradient", "underfitting", "non_finite",
         "oscillation", "collapse",

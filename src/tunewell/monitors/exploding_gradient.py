@@ -10,7 +10,15 @@ from msgspec import Meta
 
 from tunewell.monitors import _layers, _learning, _phase
 from tunewell.monitors._protocol import State, Verdict, judged
-from tunewell.monitors._statistics import curve, is_usable, median, pushed, quantile, spread
+from tunewell.monitors._statistics import (
+    curve,
+    is_lastingly_above,
+    is_usable,
+    median,
+    pushed,
+    quantile,
+    spread,
+)
 from tunewell.records import Finding, Record, Step
 
 FIRST_LOOKS = 3
@@ -58,6 +66,7 @@ class ExplodingGradient(msgspec.Struct, frozen=True, kw_only=True):
     harm: Annotated[float, Meta(gt=0)] = 0.1
     """Rise of the middle loss that is harm, as a share of guessing's loss."""
 
+    reads: ClassVar[tuple[type, ...]] = _learning.READS
     explains: ClassVar[tuple[str, ...]] = (
         "loss_spike", "gradient_spike", "divergence", "non_finite", "oscillation", "collapse",
     )  # fmt: skip
@@ -107,10 +116,7 @@ class ExplodingGradient(msgspec.Struct, frozen=True, kw_only=True):
 
     def _is_lasting(self, norms: list[float]) -> bool:
         reference, recent = norms[: -self.recent], norms[-self.recent :]
-        if len(reference) < self.armed or max(recent) < max(reference[-self.recent :]):
-            return False  # nothing grows: the usual case, told cheaply
-        top = quantile(reference, 0.95)
-        return sum(norm > top for norm in recent) >= self.recent - 1
+        return len(reference) >= self.armed and is_lastingly_above(recent, reference, 0.05)
 
     def _judge(self, state: State, step: Step) -> Finding | None:
         since = step.step - state["lasting"] if state["lasting"] is not None else math.inf

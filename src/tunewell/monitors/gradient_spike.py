@@ -41,6 +41,7 @@ class GradientSpike(msgspec.Struct, frozen=True, kw_only=True):
     harm: Annotated[float, Meta(gt=0)] = 0.1
     """The same as a share of guessing's loss."""
 
+    reads: ClassVar[tuple[type, ...]] = _learning.READS
     explains: ClassVar[tuple[str, ...]] = ("loss_spike", "divergence", "non_finite", "collapse")
 
     def init(self) -> State:

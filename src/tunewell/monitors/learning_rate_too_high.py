@@ -52,6 +52,7 @@ class LearningRateTooHigh(msgspec.Struct, frozen=True, kw_only=True):
     jump_harm: Annotated[float, Meta(gt=0)] = 0.05
     """Rise of the middle loss since then that is harm, as a share of guessing's loss; and a rank test's z above 3."""
 
+    reads: ClassVar[tuple[type, ...]] = _learning.READS
     explains: ClassVar[tuple[str, ...]] = (
         "divergence", "loss_spike", "exploding_gradient", "gradient_spike", "vanishing_gradient", "underfitting",
         "non_finite", "oscillation", "collapse", "dead_units", "saturation",

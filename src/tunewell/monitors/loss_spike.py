@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from tunewell.monitors import _learning, _phase
 from tunewell.monitors._protocol import State, Verdict, judged
-from tunewell.monitors._statistics import curve, is_usable, median, quantile, spread
+from tunewell.monitors._statistics import curve, is_lastingly_above, is_usable, median, quantile, spread
 from tunewell.records import Finding, Record, Step
 
 LAST = 64
@@ -55,6 +55,7 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
     """so many robust standard deviations above their middle, both as logarithms: losses of batches of one row have heavy
     tails, and lie close to log-normal once a model is sure of most rows."""
 
+    reads: ClassVar[tuple[type, ...]] = _learning.READS
     explains: ClassVar[tuple[str, ...]] = (
         "divergence", "exploding_gradient", "non_finite", "oscillation", "collapse",
     )  # fmt: skip
@@ -97,8 +98,7 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
         reference, recent = losses[: -self.recent], losses[-self.recent :]
         if len(reference) < self.armed:
             return None
-        top = quantile(reference, self.high)
-        if sum(loss > top for loss in recent) < self.recent - 1:
+        if not is_lastingly_above(recent, reference, 1 - self.high):
             return None
         usual, now = median(reference), median(recent)
         matters = self.harm * (_learning.scale(state["learning"]) or usual)
@@ -106,7 +106,8 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
             return None
         if not self._is_loss_of_what_was_learned(state["learning"], usual, now):
             return None
-        onset = step.step - self.recent + 1 + next(i for i, loss in enumerate(recent) if loss > top)
+        top = quantile(reference, self.high)
+        onset = step.step - self.recent + 1 + next((i for i, loss in enumerate(recent) if loss > top), 0)
         return Finding(
             step=step.step,
             cursor=step.cursor,

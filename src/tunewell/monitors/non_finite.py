@@ -30,6 +30,7 @@ class NonFinite(msgspec.Struct, frozen=True, kw_only=True):
     repeated_scaled: Annotated[int, Meta(ge=1)] = 8
     """The same for fp16 with a loss scale, which halves at each overflow: from 2^16 it settles well before this."""
 
+    reads: ClassVar[tuple[type, ...]] = (Started, StageBegan, Step, Eval)
     explains: ClassVar[tuple[str, ...]] = ()
 
     def init(self) -> State:

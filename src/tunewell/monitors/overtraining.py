@@ -26,6 +26,7 @@ class Overtraining(msgspec.Struct, frozen=True, kw_only=True):
     threshold: Annotated[float, Meta(ge=0)] = 0.0
     """Gain that is still none."""
 
+    reads: ClassVar[tuple[type, ...]] = (Started, StageBegan, Eval)
     explains: ClassVar[tuple[str, ...]] = ()
 
     def init(self) -> State:

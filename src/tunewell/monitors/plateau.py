@@ -27,6 +27,7 @@ class Plateau(msgspec.Struct, frozen=True, kw_only=True):
     threshold: Annotated[float, Meta(ge=0)] = 1e-4
     """Relative gain that is still none."""
 
+    reads: ClassVar[tuple[type, ...]] = (Started, StageBegan, Eval)
     explains: ClassVar[tuple[str, ...]] = ()
 
     def init(self) -> State:

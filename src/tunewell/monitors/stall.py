@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from tunewell.monitors._protocol import State, Verdict, judged
-from tunewell.monitors._statistics import mean, median, quantile
+from tunewell.monitors._statistics import is_usable, mean, median, pushed, quantile
 from tunewell.records import Finding, Record, StageBegan, Started, Step
 
 
@@ -39,6 +39,7 @@ class Stall(msgspec.Struct, frozen=True, kw_only=True):
     slower_seconds: Annotated[float, Meta(gt=0)] = 0.5
     """Lasting slowness costs at least this much an update."""
 
+    reads: ClassVar[tuple[type, ...]] = (Started, StageBegan, Step)
     explains: ClassVar[tuple[str, ...]] = ()
 
     def init(self) -> State:
@@ -53,10 +54,11 @@ class Stall(msgspec.Struct, frozen=True, kw_only=True):
             return state, []
         size = self.window + self.recent
         earlier = state["seconds"]
+        seconds, waited = (one if is_usable(one) else 0.0 for one in (record.seconds, record.data_seconds))
         state = {
             **state,
-            "seconds": [*earlier, record.seconds][-size:],
-            "data_seconds": [*state["data_seconds"], record.data_seconds][-size:],
+            "seconds": pushed(earlier, seconds, size),
+            "data_seconds": pushed(state["data_seconds"], waited, self.recent),
         }
         if len(earlier) < self.armed:
             return state, []
@@ -73,7 +75,9 @@ class Stall(msgspec.Struct, frozen=True, kw_only=True):
         return judged(state, blind=blind, fine="no update took many times longer than those before")
 
     def _wait(self, earlier: list[float], step: Step) -> Finding | None:
-        if step.seconds < self.floor_seconds or step.seconds < self.factor * quantile(earlier, 0.99):
+        if not is_usable(step.seconds) or step.seconds < self.floor_seconds:
+            return None
+        if step.seconds < self.factor * quantile(earlier, 0.99):
             return None
         usual = quantile(earlier, 0.99)
         share = step.data_seconds / step.seconds
@@ -92,14 +96,17 @@ class Stall(msgspec.Struct, frozen=True, kw_only=True):
         before, recent = seconds[: -self.recent], seconds[-self.recent :]
         if len(before) < self.armed:
             return None
-        usual, now = median(before), median(recent)
+        now = median(recent)
+        if now < self.slower_seconds:
+            return None
+        usual = median(before)
         if now < self.slower * usual or now - usual < self.slower_seconds:
             return None
         return _finding(
             step,
             severity="warning",
             summary=f"Updates take {now:.2g} s since about step {step.step - self.recent + 1}; before, {usual:.2g} s.",
-            share=mean(state["data_seconds"][-self.recent :]) / mean(recent),
+            share=mean(state["data_seconds"]) / mean(recent),
             usual=usual,
             now=now,
             onset=step.step - self.recent + 1,

@@ -31,13 +31,10 @@ class Underfitting(msgspec.Struct, frozen=True, kw_only=True):
     """Share of the stage's updates, after warm-up, that it is given."""
     least: Annotated[int, Meta(ge=32)] = 60
     """Updates after warm-up that it is given at least."""
-    rows: Annotated[int, Meta(ge=0)] = 500
-    """Rows that it is given at least: it takes hundreds to see a weak signal, whatever the model."""
-    rows_per_class: Annotated[int, Meta(ge=0)] = 16
-    """The same for each class, in the mean."""
     near: Annotated[float, Meta(gt=0, lt=1)] = 0.96
     """Share of guessing's loss above which nothing was learned."""
 
+    reads: ClassVar[tuple[type, ...]] = _learning.READS
     explains: ClassVar[tuple[str, ...]] = ()
 
     def init(self) -> State:
@@ -72,24 +69,22 @@ class Underfitting(msgspec.Struct, frozen=True, kw_only=True):
         return judged(state, blind=blind, fine="the model became better than guessing")
 
     def _had_its_chance(self, learning: State) -> bool:
-        phase = learning["phase"]
-        length = phase["last"] - phase["first"] + 1
-        needed = max(self.least, math.ceil(self.share * length))
-        had_rows = learning["rows"] >= max(self.rows, self.rows_per_class * learning["classes"])
-        return phase["past_warmup"] >= needed and had_rows and len(learning["losses"]) == _learning.KEPT
+        is_long = len(learning["losses"]) == _learning.KEPT
+        return is_long and _learning.had_its_chance(learning, share=self.share, least=self.least)
 
     def _is_guessing(self, learning: State) -> bool:
+        never = _learning.guessing(learning) is not None and _learning.never_learned(learning)
         losses = learning["losses"]
         half = len(losses) // 2
         earlier, later = losses[:half], losses[half:]
+        if not never and not _tells_only_shares(learning, mean(later)):
+            return False
         noise = math.hypot(standard_error(earlier), standard_error(later))
         if mean(earlier) - mean(later) > 2 * noise:
             return False
+        chance = _learning.guessing(learning) or 0.0
         surely = mean(later) - 2 * standard_error(later)
-        chance = _learning.guessing(learning)
-        if chance is not None and _learning.never_learned(learning):
-            return surely > self.near * chance or mean(later) > chance
-        return _tells_only_shares(learning, mean(later))
+        return not never or surely > self.near * chance or mean(later) > chance
 
     def _finding(self, state: State, step: Step) -> Finding:
         learning = state["learning"]

@@ -34,6 +34,7 @@ class VanishingGradient(msgspec.Struct, frozen=True, kw_only=True):
     apart: Annotated[int, Meta(ge=1)] = 5
     """Updates between two samples that count."""
 
+    reads: ClassVar[tuple[type, ...]] = _learning.READS
     explains: ClassVar[tuple[str, ...]] = ("underfitting", "collapse")
 
     def init(self) -> State:

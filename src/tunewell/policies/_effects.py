@@ -7,18 +7,19 @@ what came of it as soon as that can be said.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 from tunewell.actions import Action
 from tunewell.monitors._scores import is_falling
-from tunewell.monitors._statistics import median, rank_z, spread
+from tunewell.monitors._statistics import mean, median, rank_z, spread
 from tunewell.policies._curves import LOOKS, Curves, looks_in
 from tunewell.policies._remedies import onset
 from tunewell.records import Eval, Finding, Record, Step
 
-Kind = Literal["loss", "bad", "look", "score", "rows", "none"]
+Kind = Literal["loss", "pace", "bad", "look", "score", "rows", "none"]
 
 WAIT = 30
 """Updates after an action before the loss is judged: time for Adam's averages (β₁ = 0.9) to forget what came before."""
@@ -32,6 +33,10 @@ EVALUATIONS = 2
 """Evaluations waited for: one alone may be luck."""
 SURE = 2.0
 """Standard errors that are more than chance (two-sided, 5 %)."""
+PACE_WAIT = 20
+"""Updates after which it is judged whether the loss falls faster."""
+FASTER = 1.5
+"""Times as fast that a trebled rate must make the loss fall: thrice while it is far too low, once near the best."""
 GONE = 0.1
 """Share of its size before under which a number from inside counts as gone."""
 
@@ -94,6 +99,11 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
         return self.finding.code
 
     @property
+    def kind(self) -> Kind:
+        """What it is measured in."""
+        return "pace" if self.remedy == "raise_rate_further" else kind_of(self.code)
+
+    @property
     def is_measured(self) -> bool:
         """Whether all its actions are done and at least one was applied."""
         return not self.awaited and bool(self.applied)
@@ -142,7 +152,9 @@ def follow(course: Course, record: Record, metric: str) -> Course:
 
 def outcome(course: Course) -> Outcome | None:
     """Return what came of `course`, or None as long as that can't be said."""
-    match kind_of(course.code):
+    match course.kind:
+        case "pace":
+            found = _of_pace(course)
         case "loss":
             found = _of_loss(course)
         case "bad":
@@ -155,7 +167,7 @@ def outcome(course: Course) -> Outcome | None:
             found = _of_rows(course)
         case "none":
             found = None
-    if found is None and course.updates >= PATIENCE and kind_of(course.code) != "score":
+    if found is None and course.updates >= PATIENCE and course.kind != "score":
         text = f"In {course.updates} updates nothing was measured that tells whether it helped"
         return Outcome(helped=None, measure=LOOKS.get(course.code, "training loss"), text=text)
     return found
@@ -173,7 +185,7 @@ def is_refuted_by(course: Course, finding: Finding) -> bool:
     """Return whether `finding` shows, before the time is up, that `course` does not help or does harm."""
     if finding.severity != "critical" or course.updates < FEW:
         return False
-    if kind_of(course.code) not in ("loss", "bad") or kind_of(finding.code) not in ("loss", "bad"):
+    if course.kind not in ("loss", "pace", "bad") or kind_of(finding.code) not in ("loss", "bad"):
         return False
     return finding.code == course.code or finding.step - course.updates <= onset(finding)
 
@@ -214,6 +226,22 @@ def _of_loss(course: Course) -> Outcome | None:
     course_of = "?" if was is None else f"{was:.4g}"
     text = f"The training loss went from {course_of} to {now:.4g}{aside}"
     return Outcome(helped=helped, measure="training loss", before=was, after=now, text=text, worse=worse)
+
+
+def _of_pace(course: Course) -> Outcome | None:
+    if course.updates < PACE_WAIT:
+        return None
+    earlier = [loss for _, loss in course.before.losses[-PACE_WAIT:]]
+    was, now = _pace(earlier), _pace(course.losses)
+    helped = now > FASTER * max(was, 0.0) and now > 0
+    text = f"The training loss fell by {was:.2g} in {PACE_WAIT} updates before, and by {now:.2g} since"
+    return Outcome(helped=helped, measure="fall of the training loss", before=was, after=now, text=text)
+
+
+def _pace(losses: Sequence[float]) -> float:
+    """Return by how much a window of losses fell from its first half to its second, times two: over all of it."""
+    half = len(losses) // 2
+    return 2 * (mean(losses[:half]) - mean(losses[half:])) if half else 0.0
 
 
 def _losses_before(course: Course) -> tuple[list[float], list[float]]:

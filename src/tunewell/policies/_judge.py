@@ -15,7 +15,7 @@ from tunewell.policies import _curves, _effects
 from tunewell.policies._answers import answers
 from tunewell.policies._curves import Curves
 from tunewell.policies._effects import Course, Outcome
-from tunewell.policies._ladders import CALMING, STANDING
+from tunewell.policies._ladders import CALMING, CONTINUED, STANDING, actions_of
 from tunewell.policies._proposing import Decision, chosen, grouped, in_words, spent, what_follows
 from tunewell.policies._protocol import Facts, Policy, Proposal
 from tunewell.recipe import Recipe
@@ -313,25 +313,26 @@ class Judge:
         return [one for course, found in ended for one in self._concluded(course, found, record.step, facts)]
 
     def _concluded(
-        self, course: Course, found: Outcome, step: int, facts: Callable[[], Facts], *, goes_on: bool = True
+        self, course: Course, found: Outcome, step: int, facts: Callable[[], Facts], *, instead: bool = False
     ) -> list[Decision]:
-        """Return the effect, what takes back what did not help, and the next remedy unless another `goes_on` instead."""
+        """Return the effect, what takes back what did not help, and what follows: more of it, or the next remedy.
+
+        `instead`: another finding is answered in place of the one that this remedy was for.
+        """
         undo: list[Action] = []
         follows: list[Decision] = []
         if found.helped and course.remedy in STANDING:
             self._state.settled = {**self._state.settled, course.code: course.remedy}
-        if found.helped is False and course.remedy:
+        elif found.helped and course.remedy in CONTINUED:
+            follows = self._continued(course, facts())
+        elif found.helped is False and course.remedy:
             self._fail(course.code, course.remedy)
-            known = facts()
-            follows = self._decided([course.finding], known) if goes_on else []
+            known, undo = facts(), list(course.undo)
+            if not instead and course.remedy not in CONTINUED.values():
+                follows = self._decided([course.finding], known)
             goes_back = any(isinstance(one, Proposal) and isinstance(one.action, Rollback) for one in follows)
-            undo = list(course.undo)
-            if (
-                found.worse
-                and goes_on
-                and not goes_back
-                and any(at <= course.position for at in known.healthy_commits)
-            ):
+            can_go_back = any(commit <= course.position for commit in known.healthy_commits)
+            if found.worse and can_go_back and not (goes_back or instead):
                 undo.append(Rollback(before=course.position + 1))
         effect = Effect(
             step=step,
@@ -342,11 +343,18 @@ class Judge:
             measure=found.measure,
             before=found.before,
             after=found.after,
-            text=f"{found.text}: {what_follows(course, found.helped, undo, follows, goes_on)}.",
+            text=f"{found.text}: {what_follows(course, found.helped, undo, follows, instead)}.",
             remedy=course.remedy,
         )
         reason = f"{in_words(course.remedy)} did not help"
         return [effect, *(Proposal(action, reason, course.code, course.by) for action in undo), *follows]
+
+    def _continued(self, course: Course, facts: Facts) -> list[Decision]:
+        """Return more of a remedy that helped."""
+        remedy = CONTINUED[course.remedy]
+        actions = actions_of(remedy, course.finding, facts)
+        more = [Proposal(one, course.finding.summary, course.code, course.by, remedy) for one in actions]
+        return self._disposed(more, [course.finding], facts)
 
     def _superseded(self, findings: Sequence[Finding]) -> list[Decision]:
         """Return what takes back remedies for symptoms whose cause is found now: that is mended in their place."""
@@ -370,11 +378,11 @@ class Judge:
         for course in self._end(lambda one: any(_effects.is_refuted_by(one, f) for f in findings)):
             against = [one for one in findings if _effects.is_refuted_by(course, one)]
             others = [one for one in against if one.code != course.code]
-            goes_on = course.remedy not in CALMING or not others
+            instead = course.remedy in CALMING and bool(others)
             found = _effects.refuted(course, (others or against)[0])
-            told = self._concluded(course, found, findings[0].step, facts, goes_on=goes_on)
+            told = self._concluded(course, found, findings[0].step, facts, instead=instead)
             decisions += told
-            if goes_on and any(isinstance(one, Proposal | Proposed) for one in told):
+            if not instead and any(isinstance(one, Proposal | Proposed) for one in told):
                 left = [one for one in left if one not in against]
         return decisions, left
 

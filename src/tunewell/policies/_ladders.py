@@ -64,6 +64,9 @@ CALMING = frozenset(
     }
 )
 """Remedies that can't make a run unstable: what is seen of that after them is the trouble that they were meant for."""
+CONTINUED = {"raise_rate": "raise_rate_further", "raise_rate_further": "raise_rate_further"}
+"""What follows a remedy that helped, to see whether more of it helps more."""
+
 STANDING = frozenset(
     {
         "clip", "clip_layers", "set_epsilon", "set_small_epsilon", "scale_loss", "divide_gradients", "clear_gradients",
@@ -77,7 +80,9 @@ clipped still is."""
 REMEDIES: dict[str, Remedy] = {
     name: getattr(_remedies, name)
     for name in sorted(
-        {remedy for ladder in LADDERS.values() for remedy in ladder} | {"restart", "lower_rate", "stop"}
+        {remedy for ladder in LADDERS.values() for remedy in ladder}
+        | {"restart", "lower_rate", "stop"}
+        | set(CONTINUED.values())
     )
 }
 """Every remedy by the name that `on:` in a recipe takes."""

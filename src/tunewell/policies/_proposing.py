@@ -36,20 +36,20 @@ def grouped(proposals: Sequence[Proposal]) -> list[list[Proposal]]:
 
 
 def what_follows(
-    course: Course, helped: bool | None, undo: Sequence[Action], follows: Sequence[Decision], goes_on: bool
+    course: Course, helped: bool | None, undo: Sequence[Action], follows: Sequence[Decision], instead: bool
 ) -> str:
     """Return in words whether a remedy helped and what is done about it.
 
-    `goes_on`: with the next remedy for the same finding; otherwise with what was found since.
+    `instead`: not the next remedy for the same finding follows, but one for what was found since.
     """
     if helped:
-        return "it helped"
+        return "it helped; more of it is tried" if follows else "it helped"
     if helped is None:
         return "whether it helped can't be told"
     said = "it did not help"
     if undo:
         said += " and is undone" + (", as far as it can be" if course.not_undone else "")
-    if not goes_on:
+    if instead:
         return f"{said}; what was found now is answered in its place"
     if any(isinstance(one, Proposal | Proposed) for one in follows):
         return f"{said}; the next remedy is tried"

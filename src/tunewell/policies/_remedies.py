@@ -47,7 +47,7 @@ USUAL_UPDATE = 1e-3
 RAISED_UPDATE = 3e-3
 """The same for a rate at which nothing is learned: the geometric middle of TheDeepChecker's healthy 1e-4 to 1e-1."""
 HALF, TENTH = 0.5, 0.1
-PLATEAU_FACTOR = 0.2
+PLATEAU_FACTOR, FURTHER = 0.2, 3.0
 MOST_RAISED, MOST_CUT = 1000.0, 0.01
 """Bounds of one change of the rate: beyond them its evidence is not to be trusted."""
 JUMP = 2.0
@@ -134,6 +134,14 @@ def raise_rate_by_less(finding: Finding, facts: Facts) -> Actions:
     """Raise the rate half as far, on a logarithmic scale."""
     factor = raise_factor(finding)
     return () if factor is None else (ScaleLearningRate(math.sqrt(factor)),)
+
+
+def raise_rate_further(finding: Finding, facts: Facts) -> Actions:
+    """Treble the rate once more: the good rate of a model is not known beforehand, but below it a loss falls in
+    proportion to it."""
+    first = _number(finding.evidence.get("learning_rate"))
+    within = first is None or FURTHER * facts.learning_rate <= MOST_RAISED * first
+    return (ScaleLearningRate(FURTHER),) if within else ()
 
 
 def rewarm(finding: Finding, facts: Facts) -> Actions:
