@@ -115,13 +115,17 @@ class DataChecked(Fact, tag="data_checked", frozen=True, kw_only=True):
     """What was looked for in the rows before the first update, by check; `monitors` judge it.
 
     ``duplicates``: training rows whose input stood before in the split (exactly, or nearly: ``numbers["near"]``).
-    ``leakage``: training rows whose input stands in the validation or test split (exactly or nearly).
-    ``conflicts``: rows whose input stands with another target too. ``classes``: numbers are rows by class.
-    ``order``: numbers ``purity`` (mean share of the largest class in the batches as they will come), ``expected`` and
-    ``z`` of it under a random order. ``truncated_inputs``, ``truncated_targets``: rows that lost some at the end.
-    ``unsupervised``: rows without any target that counts. ``input_scale``: numbers ``mean``, ``std``, ``largest`` of
-    floating-point inputs. ``signal``: numbers ``accuracy``, ``chance``, ``standard_error`` of a simple model under
-    cross-validation, and ``shifted_by``, ``shifted_accuracy`` if targets moved by so many rows fit better.
+    ``leakage``: training rows whose input stands in the validation or test split (exactly or nearly); ``validation_known``
+    of ``validation_rows`` (and of test) are known. ``conflicts``: rows whose input stands with another target too. Of these
+    three ``expected`` says how many chance alone gives, where few different inputs exist. ``classes``: numbers are rows by
+    class. ``balance``: ``ratio`` of the largest class to the smallest, ``reweighted`` 1 where loss or sampling make up for
+    it. ``order``: numbers ``purity`` (mean share of the largest class in the batches as they will come), ``expected`` and
+    ``z`` of it under a random order, ``drift`` of targets along the file. ``truncated_inputs``, ``truncated_targets``:
+    rows that lost some at the end. ``unsupervised``: rows without any target that counts. ``input_scale``: numbers
+    ``mean``, ``std``, ``largest``, ``rms`` of floating-point inputs. ``alignment``: by how many tokens targets are moved
+    against inputs. ``signal``: numbers ``accuracy``, ``chance``, ``standard_error`` of a simple model under
+    cross-validation, ``shifted_by``, ``shifted_accuracy`` with targets moved by one row, and on validation rows
+    ``held_out_accuracy``, ``class_shifted_by``, ``class_shifted_accuracy`` with answers moved by one class.
     """
 
     step: int = 0
