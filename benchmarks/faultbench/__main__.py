@@ -8,6 +8,7 @@ import platform
 from pathlib import Path
 
 import torch
+
 from benchmarks.faultbench import harness, report
 from benchmarks.faultbench.bases import find
 from benchmarks.faultbench.faults import FAULTS

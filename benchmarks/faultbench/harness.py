@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import msgspec
+
 from benchmarks.faultbench.bases import find
 from benchmarks.faultbench.faults import FAULTS
 from benchmarks.faultbench.healthy import HEALTHY

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from benchmarks.faultbench.bases._parts import IGNORED
 from benchmarks.faultbench.training import Draw, Rows, Training
-from torch import Tensor, nn
 
 Change = Callable[[Training, Draw], None]
 HEALTHY: dict[str, Change] = {}

@@ -8,8 +8,9 @@ from itertools import islice
 from typing import Protocol
 
 import torch
-from benchmarks.faultbench.training import Rows, Training
 from torch import Tensor, nn
+
+from benchmarks.faultbench.training import Rows, Training
 
 
 class Watching(Protocol):

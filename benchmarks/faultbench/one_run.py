@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 import msgspec
 import torch
+
+import tunewell
 from benchmarks.faultbench import baselines
 from benchmarks.faultbench.arms import ARMS, RandomActions
 from benchmarks.faultbench.bases import find
@@ -18,8 +20,6 @@ from benchmarks.faultbench.healthy import HEALTHY
 from benchmarks.faultbench.loop import Unwatched, predict, train
 from benchmarks.faultbench.outcome import Job, Outcome, Told
 from benchmarks.faultbench.training import Draw, Training
-
-import tunewell
 from tunewell.integrations.watcher import Watcher
 from tunewell.records import Acted, Eval, Finding, Record
 

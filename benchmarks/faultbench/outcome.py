@@ -54,7 +54,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     stamp: str
     """Digest of the code that made it."""
     steps: int
-    onset: int = 1
+    onset: int = 0
     deadline: int = 0
     """Last update at which a naming counts as detection."""
     magnitude: float = 0.0

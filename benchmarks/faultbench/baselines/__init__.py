@@ -11,7 +11,6 @@ import pkgutil
 from collections.abc import Callable, Sequence
 
 from benchmarks.faultbench.outcome import Alarm
-
 from tunewell.records import Record
 
 Rule = Callable[[Sequence[Record]], list[Alarm]]

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Sequence
 
 from benchmarks.faultbench.outcome import Alarm
-
 from tunewell.inspections import Inspected
 from tunewell.records import Eval, Record, Started, Step
 

@@ -14,7 +14,6 @@ from itertools import pairwise
 
 from benchmarks.faultbench.baselines._curves import evaluations, looks, not_finite, of_one_code, steps
 from benchmarks.faultbench.outcome import Alarm
-
 from tunewell.records import Record
 
 LEARNED = 0.6
@@ -68,9 +67,7 @@ def _oscillating(records: Sequence[Record]) -> Iterator[int]:
     for end in range(FIRST_EPOCHS, len(values)):
         seen = [value for _, value in values[: end + 1]]
         changes = [b - a for a, b in pairwise(seen)]
-        turns = sum(
-            a * b < 0 and min(abs(a), abs(b)) >= SWING for a, b in pairwise(changes)
-        )
+        turns = sum(a * b < 0 and min(abs(a), abs(b)) >= SWING for a, b in pairwise(changes))
         if turns >= SWINGING * len(seen) and seen[-1] < LEARNED:
             yield values[end][0]
 

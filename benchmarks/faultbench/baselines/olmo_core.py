@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from benchmarks.faultbench.baselines._curves import of_one_code, steps
 from benchmarks.faultbench.outcome import Alarm
-
 from tunewell.records import Record
 
 WINDOW, ARMED, SIGMAS = 128, 64, 6

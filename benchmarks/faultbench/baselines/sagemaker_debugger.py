@@ -22,7 +22,6 @@ from benchmarks.faultbench.baselines._curves import (
     steps,
 )
 from benchmarks.faultbench.outcome import Alarm
-
 from tunewell.records import Record
 
 VANISHED = 1e-7

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 from benchmarks.faultbench.baselines._curves import evaluations, of_one_code, steps
 from benchmarks.faultbench.outcome import Alarm
-
 from tunewell.records import Record
 
 LOGGING_STEPS = 10

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.faultbench.baselines._curves import of_one_code, steps
 from benchmarks.faultbench.outcome import Alarm
-
 from tunewell.records import Record
 
 ALPHA, THRESHOLD, WARMUP = 0.97, 2.5, 25

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from benchmarks.faultbench.training import Rows
 from torch import Tensor, nn
+
+from benchmarks.faultbench.training import Rows
 
 IGNORED = -100
 """Target that counts for nothing."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+
 from benchmarks.faultbench.bases import Base
 from benchmarks.faultbench.bases._parts import accuracy, cross_entropy, split
 from benchmarks.faultbench.training import Training
-from torch import Tensor, nn
 
 NOISE = 3.5
 """Standard deviation of what is added to each pixel, of 0 to 16: without it the task forgives every fault."""

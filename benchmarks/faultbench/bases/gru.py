@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
+
 from benchmarks.faultbench.bases import Base
 from benchmarks.faultbench.bases._parts import IGNORED, token_accuracy, token_cross_entropy
 from benchmarks.faultbench.training import Rows, Training
-from torch import Tensor, nn
 
 LETTERS, LONGEST = 12, 6
 PAD, ASK, END = LETTERS, LETTERS + 1, LETTERS + 2

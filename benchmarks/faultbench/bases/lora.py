@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
+
 from benchmarks.faultbench.bases import Base
 from benchmarks.faultbench.bases._parts import Decoder, accuracy, cross_entropy
 from benchmarks.faultbench.bases.transformer import TOKENS, WORDS, pretrained
 from benchmarks.faultbench.training import Rows, Training
-from torch import Tensor, nn
 
 TOPICS = 6
 

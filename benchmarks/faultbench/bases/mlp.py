@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
+
 from benchmarks.faultbench.bases import Base
 from benchmarks.faultbench.bases._parts import accuracy, cross_entropy, split
 from benchmarks.faultbench.training import Training
-from torch import Tensor, nn
 
 FEATURES, CLASSES = 24, 6
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
+
 from benchmarks.faultbench.bases import Base
 from benchmarks.faultbench.bases._parts import explained, split, squared_error
 from benchmarks.faultbench.training import Training
-from torch import Tensor, nn
 
 FEATURES = 10
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from benchmarks.faultbench.bases import Base
 from benchmarks.faultbench.bases._parts import (
     IGNORED,
@@ -13,7 +15,6 @@ from benchmarks.faultbench.bases._parts import (
 from benchmarks.faultbench.loop import Unwatched, train
 from benchmarks.faultbench.store import cached
 from benchmarks.faultbench.training import Rows, Training
-from torch import Tensor
 
 WORDS, LONGEST = 24, 8
 PAD, ASK, END = WORDS, WORDS + 1, WORDS + 2

@@ -30,7 +30,9 @@ def new_classes(training: Training, draw: Draw) -> None:
     train(before, optimizer, before.build_schedule(optimizer), Unwatched())
     training.train = _of_classes(training.train, old, training.num_classes)
     training.rate *= draw.magnitude
-    training.max_grad_norm = training.max_grad_norm or 1.0  # else the first updates throw the model away, new and old
+    training.max_grad_norm = (
+        training.max_grad_norm or 1.0
+    )  # else the first updates throw the model away, new and old
 
 
 def _of_classes(rows: Rows, first: int, end: int) -> Rows:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 
 import torch
+from torch import nn
+
 from benchmarks.faultbench.bases._parts import IGNORED
 from benchmarks.faultbench.faults import When, fault
 from benchmarks.faultbench.training import Draw, Rows, Training
-from torch import nn
 
 
 @fault(13, "parameters_not_updating", When.SETTING)

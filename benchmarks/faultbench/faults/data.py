@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+
 from benchmarks.faultbench.bases._parts import IGNORED
 from benchmarks.faultbench.faults import Injected, When, fault
 from benchmarks.faultbench.training import Draw, Rows, Training

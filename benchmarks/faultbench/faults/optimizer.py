@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
+
 from benchmarks.faultbench.faults import Injected, When, fault
 from benchmarks.faultbench.training import Draw, Training
-from torch import Tensor
 
 
 @fault(1, "learning_rate_too_high", When.SETTING, magnitude=(30, 10, 100))
