@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import shlex
+import sys
 from pathlib import Path
 
 import torch
@@ -26,7 +28,8 @@ def main() -> None:
     outcomes = harness.carry_out_all(asked, keep=options.keep)
     seconds = sum(one.seconds for one in outcomes)
     machine = f"{os.cpu_count()} cores ({platform.machine()}), PyTorch {torch.__version__}, Python {platform.python_version()}"
-    text = report.page(outcomes, machine, seconds, "python -m benchmarks.faultbench")
+    command = shlex.join(["python", "-m", "benchmarks.faultbench", *sys.argv[1:]])
+    text = report.page(outcomes, machine, seconds, command)
     for one in outcomes:
         if one.error:
             print(f"broken: {one.job.key}: {one.error}")

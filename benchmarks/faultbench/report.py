@@ -144,6 +144,9 @@ def _bases(sets: dict[str, list[Outcome]]) -> str:
             "",
             "Thresholds were set from theory, from published practice and by looking at the tuning bases alone. "
             "A base that is scored apart is one whose curves older monitors were once tuned on.",
+            "",
+            "What was seen of the scored bases before: some of their runs, one seed, while the harness was made. One rule was changed "
+            "after that: `overfitting` looks at the score also where nobody names a metric, after a false alarm.",
         ]
     )
 
