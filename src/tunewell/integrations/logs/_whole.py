@@ -153,7 +153,8 @@ def _underfitting(steps: Sequence[Step], evals: Sequence[Eval], guessing: float)
     size = max(4, len(steps) // 6)
     blocks = (median([one.loss for one in steps[at : at + size]]) for at in range(len(steps) - size + 1))
     learned = min(blocks) < (1 - _LEARNED) * guessing or any(one.loss < _NEAR * guessing for one in beside)
-    if learned or mean - 2 * error <= _NEAR * guessing or steps[0].loss - mean > 0.1 * guessing:
+    latest = median(third[-max(4, len(third) // 2) :])
+    if learned or mean - 2 * error <= _NEAR * guessing or latest <= _NEAR * guessing:
         return Verdict("fine", "checked and fine: the model became better than guessing")
     step = steps[-1]
     return Finding(
