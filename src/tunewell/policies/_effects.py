@@ -35,8 +35,8 @@ SURE = 2.0
 """Standard errors that are more than chance (two-sided, 5 %)."""
 PACE_WAIT = 20
 """Updates after which it is judged whether the loss falls faster."""
-FASTER = 1.5
-"""Times as fast that a trebled rate must make the loss fall: thrice while it is far too low, once near the best."""
+FASTER = 1.2
+"""Times as fast that a trebled rate must make the loss fall: thrice while it is far too low, no faster near the best."""
 GONE = 0.1
 """Share of its size before under which a number from inside counts as gone."""
 
