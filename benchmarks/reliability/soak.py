@@ -21,6 +21,8 @@ EVERY = 1_000
 """Steps between two looks."""
 SETTLED = 0.2
 """Share of the run after which caches are full and windows have their length."""
+ROWS = 1_000
+"""So few that several epochs end while it is looked at: what an epoch's first end loads is there before."""
 PAGE_KIB = 4
 STATUS, DESCRIPTORS, THREADS = (Path("/proc/self") / name for name in ("status", "fd", "task"))
 
@@ -56,7 +58,7 @@ def soak(folder: Path, steps: int, every: int = EVERY) -> list[Sample]:
 
     shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     model = tiny.make_tiny_bert(folder / "model", **shape)
-    rows = tiny.write_reviews(folder / "reviews.jsonl", count=5_000)
+    rows = tiny.write_reviews(folder / "reviews.jsonl", count=ROWS)
     recipe = tiny.tiny_recipe(
         folder,
         model,
