@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ def folder() -> Path:
     return path
 
 
-def cached(name: str, make: Callable[[], Any]) -> Any:
-    """Return tensors kept under `name`, made by `make` the first time on a machine."""
-    path = folder() / f"{name}-torch-{torch.__version__}.pt"
+def cached(name: str, sources: Sequence[str], make: Callable[[], Any]) -> Any:
+    """Return tensors kept under `name`, made by `make` the first time on a machine, and when a file of `sources` changed."""
+    digest = hashlib.sha256(b"".join(Path(source).read_bytes() for source in sources)).hexdigest()[:8]
+    path = folder() / f"{name}-{digest}-torch-{torch.__version__}.pt"
     if not path.exists():
         partial = path.with_suffix(f".{os.getpid()}")  # two workers may make it at once
         torch.save(make(), partial)

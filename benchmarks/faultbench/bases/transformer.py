@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from benchmarks.faultbench.bases import Base
+from benchmarks.faultbench.bases import Base, _parts
 from benchmarks.faultbench.bases._parts import (
     IGNORED,
     Decoder,
@@ -55,7 +55,7 @@ def pretrained() -> Decoder:
         train(run, optimizer, run.build_schedule(optimizer), Unwatched())
         return run.model.state_dict()
 
-    decoder.load_state_dict(cached("decoder", make))
+    decoder.load_state_dict(cached("decoder", [__file__, str(_parts.__file__)], make))
     return decoder
 
 

@@ -107,7 +107,8 @@ def _after(learning: State, record: Record) -> State:
             return _measured({**learning, "phase": phase}, record)
         case Eval() if record.split == "validation" and is_usable(record.loss):
             accuracy = record.metrics.get("accuracy")
-            return {**learning, "eval_loss": record.loss, "accuracy": accuracy}
+            known = accuracy is not None and is_usable(accuracy)
+            return {**learning, "eval_loss": record.loss, "accuracy": accuracy if known else None}
     return learning if phase is learning["phase"] else {**learning, "phase": phase}
 
 

@@ -63,4 +63,5 @@ def begins(phase: State, record: Record) -> bool:
 def rate_jump(phase: State, record: Step) -> float:
     """Return how many times the rate of the warm-up's end (else the highest before) `record` used; 1: no jump."""
     usual = phase["settled"] or (phase["peak"] if phase["past_warmup"] else 0.0)
-    return float(record.learning_rate / usual) if usual and record.learning_rate > JUMP * usual else 1.0
+    is_jump = usual > 0 and JUMP * usual < record.learning_rate < math.inf
+    return float(record.learning_rate / usual) if is_jump else 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tunewell.monitors._protocol import State
-from tunewell.monitors._statistics import mean, standard_error
+from tunewell.monitors._statistics import is_usable, mean, standard_error
 from tunewell.records import Record, StageBegan, Started, Step
 
 WINDOW = 16
@@ -22,7 +22,7 @@ def follow(progress: State, record: Record) -> State:
     match record:
         case Started() | StageBegan():
             return init()
-        case Step() if math.isfinite(record.loss) and not record.skipped:
+        case Step() if is_usable(record.loss) and not record.skipped:
             first = progress["first"]
             return {
                 "updates": progress["updates"] + 1,

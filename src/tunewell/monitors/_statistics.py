@@ -45,8 +45,8 @@ def mean(values: Sequence[float]) -> float:
 def standard_error(values: Sequence[float]) -> float:
     """Return the standard error of the mean of at least two values."""
     middle = mean(values)
-    variance = math.fsum((value - middle) ** 2 for value in values) / (len(values) - 1)
-    return math.sqrt(variance / len(values))
+    deviations = math.hypot(*(value - middle for value in values))  # squares alone could overflow
+    return deviations / math.sqrt((len(values) - 1) * len(values))
 
 
 def rank_z(recent: Sequence[float], reference: Sequence[float]) -> float:

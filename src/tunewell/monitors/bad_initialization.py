@@ -11,8 +11,11 @@ from msgspec import Meta
 from tunewell.inspections import Inspected, Tested
 from tunewell.monitors import _guess
 from tunewell.monitors._protocol import State, Verdict, judged
-from tunewell.monitors._statistics import median
+from tunewell.monitors._statistics import is_usable, median
 from tunewell.records import Finding, Record, StageBegan, Started, Step
+
+_LEAST = 1e-12
+"""A loss below tells nothing about its unit."""
 
 
 class BadInitialization(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,12 +123,12 @@ class BadInitialization(msgspec.Struct, frozen=True, kw_only=True):
         guessing, first = _guess.of(look, state["classes"]), look.mean_loss
         if guessing is not None:
             state = {**state, "guessing": guessing}
-        if first is not None and math.isfinite(first):
+        if first is not None and is_usable(first):
             loss, rows = state["step"] or (first, 1)
             # Losses of single rows are spread like exponential ones: their deviation is about their mean. What is
             # logged may be weighted or smoothed: it is brought to the unit of the targets' own loss.
             error = abs(first) / math.sqrt(max(1, rows))
-            unit = first / loss if loss > 0 and first > 0 else 1.0
+            unit = first / loss if loss > _LEAST and first > 0 else 1.0
             state = {**state, "first": first, "error": error, "unit": unit}
         if state["guessing"] is None or state["first"] is None:
             return state, []
@@ -177,7 +180,7 @@ class BadInitialization(msgspec.Struct, frozen=True, kw_only=True):
                 "guessing": guessing,
                 "factor": first / guessing,
                 "output_gain": gain,
-                "layers": [state["layer"]] if state["layer"] else [],
+                "layers": [state["layer"]] if is_scaled and state["layer"] else [],
             },
         )
 

@@ -21,7 +21,7 @@ class CannotFitABatch(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     reads: ClassVar[tuple[type, ...]] = (Started, Tested, Step)
-    explains: ClassVar[tuple[str, ...]] = ("underfitting", "plateau", "learning_rate_too_low")
+    explains: ClassVar[tuple[str, ...]] = ("underfitting", "plateau")
 
     def init(self) -> State:
         """Return the state before any record."""

@@ -34,7 +34,7 @@ class DeadUnits(msgspec.Struct, frozen=True, kw_only=True):
     reads: ClassVar[tuple[type, ...]] = (Started, StageBegan, Step, Inspected)
     explains: ClassVar[tuple[str, ...]] = (
         "vanishing_gradient", "underfitting", "learning_rate_too_low", "plateau", "cannot_fit_a_batch", "collapse",
-        "parameters_not_updating", "inputs_unrelated", "label_noise", "gradient_underflow",
+        "parameters_not_updating", "inputs_unrelated", "label_noise",
     )  # fmt: skip
 
     def init(self) -> State:

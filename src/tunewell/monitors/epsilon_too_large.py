@@ -31,6 +31,8 @@ class EpsilonTooLarge(msgspec.Struct, frozen=True, kw_only=True):
     """An ε up to this is usual; that it rules shows gradients that are too small, another fault."""
     update_ratio: Annotated[float, Meta(gt=0)] = 1e-3
     """‖Δθ‖/‖θ‖ of the middle layer under which the steps are too small."""
+    rate: Annotated[float, Meta(gt=0, le=1)] = 0.25
+    """Share of its peak that the rate must have for that to count."""
     fall: Annotated[float, Meta(gt=0, lt=1)] = 0.25
     """Share by which the loss must have fallen otherwise, after 32 updates."""
     looks: Annotated[int, Meta(ge=1)] = 2
@@ -47,6 +49,7 @@ class EpsilonTooLarge(msgspec.Struct, frozen=True, kw_only=True):
         return {
             "progress": _progress.init(),
             "update": None,
+            "peak": 0.0,
             "runs": 0,
             "looks": 0,
             "first_seen": None,
@@ -61,11 +64,16 @@ class EpsilonTooLarge(msgspec.Struct, frozen=True, kw_only=True):
             case Started() | StageBegan():
                 return {**self.init(), "seen": state["seen"]}, []
             case Step():
-                ratio = median([*record.layer_updates.values()]) if record.layer_updates else math.nan
+                rate = record.learning_rate if math.isfinite(record.learning_rate) else 0.0
+                peak = max(state["peak"], rate)
+                # At a schedule's end all steps are small.
+                is_due = bool(record.layer_updates) and rate >= self.rate * peak
+                ratio = median([*(record.layer_updates or {}).values()]) if is_due else math.nan
                 progress = _progress.follow(state["progress"], record)
                 return {
                     **state,
                     "progress": progress,
+                    "peak": peak,
                     "update": ratio if math.isfinite(ratio) else None,
                 }, []
             case Inspected(epsilon=float(), epsilon_share=float() as share) if math.isfinite(share):

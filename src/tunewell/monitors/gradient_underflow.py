@@ -39,7 +39,7 @@ class GradientUnderflow(msgspec.Struct, frozen=True, kw_only=True):
     reads: ClassVar[tuple[type, ...]] = (Started, Inspected)
     explains: ClassVar[tuple[str, ...]] = (
         "vanishing_gradient", "underfitting", "learning_rate_too_low", "plateau", "parameters_not_updating",
-        "dead_units", "cannot_fit_a_batch", "epsilon_too_large", "oscillation", "saturation",
+        "cannot_fit_a_batch", "epsilon_too_large", "oscillation", "saturation",
     )  # fmt: skip
 
     def init(self) -> State:

@@ -158,10 +158,9 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
         logs = [math.log(max(loss, _LEAST)) for loss in reference]
         above = math.log(max(step.loss, _LEAST)) - median(logs)
         is_severe = step.loss > self.single_severe * highest and above > self.single_sigmas * spread(logs)
-        rows = [row for row, loss in step.worst_rows if loss * 2 > step.loss * step.rows]
-        share = max(
-            (loss / (step.loss * step.rows) for row, loss in step.worst_rows if row in rows), default=0.0
-        )
+        whole = step.loss * max(1, step.rows)
+        rows = [row for row, loss in step.worst_rows if loss * 2 > whole > 0]
+        share = max((loss / whole for row, loss in step.worst_rows if row in rows), default=0.0)
         named = f"; row {rows[0]} made {share:.0%} of it" if rows else ""
         times = f", {step.loss / usual:.0f} times the usual {usual:.3g}" if usual > 0 else ""
         return Finding(

@@ -80,15 +80,18 @@ class NoWarmup(msgspec.Struct, frozen=True, kw_only=True):
 
     def _step(self, state: State, step: Step) -> tuple[State, list[Finding]]:
         begins = not state["rates"]
-        if len(state["rates"]) < self.first_updates and math.isfinite(step.loss):
+        is_number = math.isfinite(step.loss) and math.isfinite(step.learning_rate)
+        if len(state["rates"]) < self.first_updates and is_number:
             state = {
                 **state,
                 "rates": [*state["rates"], step.learning_rate],
                 "losses": [*state["losses"], step.loss],
             }
-        if begins and step.layer_updates:
-            state = {**state, "moved": median([*step.layer_updates.values()])}
-        state = {**state, "gradients": step.layer_gradients or {}}
+        moved = [ratio for ratio in (step.layer_updates or {}).values() if math.isfinite(ratio)]
+        if begins and moved:
+            state = {**state, "moved": median(moved)}
+        norms = {name: norm for name, norm in (step.layer_gradients or {}).items() if math.isfinite(norm)}
+        state = {**state, "gradients": norms}
         if begins:
             state = {**state, "first_gradients": state["gradients"]}
         if state["told"] or not state["adaptive"] or not self._is_full(state):
@@ -102,7 +105,9 @@ class NoWarmup(msgspec.Struct, frozen=True, kw_only=True):
         elif state["adaptive"] is None and len(state["rates"]) > 1:
             state = {**state, "adaptive": False}
         if len(state["rates"]) == 1:
-            return {**state, "std": look.output_std, "output": look.output_layer}, []
+            std = look.output_std
+            is_number = std is not None and math.isfinite(std)
+            return {**state, "std": std if is_number else None, "output": look.output_layer}, []
         if look.output_std is None or len(state["rates"]) < self.first_updates // 4:
             return state, []
         is_sick = bool(state["adaptive"]) and self._is_full(state) and self._collapsed(state, look.output_std)

@@ -12,6 +12,7 @@ from tunewell.recipe import Recipe
 from tunewell.training import memory
 from tunewell.training.interruption import Interruption
 from tunewell.training.plan import Plan
+from tunewell.training.rehearsal import usual_share
 from tunewell.training.setup import Prepared
 from tunewell.training.space import in_words
 from tunewell.training.trial import UNUSED_STEPS, Measured, Trial
@@ -24,7 +25,7 @@ class Seconds(msgspec.Struct, frozen=True, kw_only=True):
     """Where a run's time goes."""
 
     start: float
-    """Reading, encoding, loading; less where the rows are encoded already."""
+    """Reading, encoding, checking the rows, loading, self-tests; less where the rows are encoded already."""
     training: float
     evaluation: float
     checkpoints: float
@@ -104,8 +105,9 @@ def _seconds(prepared: Prepared, measured: Measured, prepared_in: float) -> Seco
         name: float(measured.evaluation.seconds(shapes).sum()) + measured.scoring[name]
         for name, shapes in measured.evaluated.items()
     }
+    fitting = once["train"] if recipe.head_init == "fitted" else 0.0
     return Seconds(
-        start=prepared_in + measured.start_seconds + (once["train"] if recipe.head_init == "fitted" else 0.0),
+        start=prepared_in + measured.start_seconds + fitting + usual_share(prepared) * training,
         training=training,
         evaluation=sum(once[split] * times for split, times in _evaluations(prepared).items()),
         checkpoints=_checkpoint_seconds(plan, measured, training),

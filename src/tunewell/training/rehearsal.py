@@ -29,6 +29,8 @@ from tunewell.training.weights import Weights
 
 SHARE = 0.03
 """Of the tokens that the run trains on, what the tests may take."""
+USUAL = 16 * 512.0
+"""Tokens that they usually take: most small batches are memorised in some updates."""
 FREE = 2e10
 """Tokens times weights that any run can spare: about a second of two cores."""
 ROWS, MORE_ROWS = 16, 64
@@ -65,6 +67,17 @@ def rehearse(prepared: Prepared, state: TrainState, poll: Poll = lambda _: False
     return answers
 
 
+def tokens_of(prepared: Prepared) -> float:
+    """Return how many tokens a run trains on, the same ones in each epoch counted anew."""
+    plan = prepared.work.plan
+    return float(prepared.work.encoded.lengths.sum()) * plan.total_steps / plan.batches_per_epoch
+
+
+def usual_share(prepared: Prepared) -> float:
+    """Return the share of a run's updates that its self-tests take in time, about."""
+    return min(SHARE, USUAL / tokens_of(prepared)) if prepared.recipe.self_tests else 0.0
+
+
 class Rehearsal:
     """A copy of a prepared run in fp32, and the tests that are asked of it."""
 
@@ -84,12 +97,7 @@ class Rehearsal:
         weights = sum(math.prod(p.shape) for p in model.parameters())
         table = word_embeddings(model)
         weights -= 0 if table is None else table.weight.numel()  # looked up, not multiplied with
-        run = (
-            float(self.encoded.lengths.sum())
-            / prepared.work.plan.batches_per_epoch
-            * prepared.work.plan.total_steps
-        )
-        self.left = max(SHARE * run, FREE / max(1, weights))
+        self.left = max(SHARE * tokens_of(prepared), FREE / max(1, weights))
         """Tokens forward and back that may still be spent."""
 
     def all_tests(self) -> Iterator[tuple[str, float, Callable[[], Tested]]]:
