@@ -11,7 +11,7 @@ demo: $(STAMP)
 	@$(BIN)/tunewell train examples/movie_reviews.yaml
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 test-slow: $(STAMP)
 	@$(BIN)/python -m pytest -m slow

@@ -73,8 +73,6 @@ class Training:
     weight_decay: float = 0.0
     max_grad_norm: float | None = None
     evaluate_every: int = 10
-    flush_below: float = 1e-4
-    """Magnitude under which gradients of this base vanish when they are kept in too few bits."""
     easiness: Tensor | None = None
     """How easy each training row is, (rows,), for a curriculum."""
     adapted: Callable[[Training], None] | None = None

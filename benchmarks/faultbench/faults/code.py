@@ -42,7 +42,10 @@ def eval_while_training(training: Training, draw: Draw) -> None:
 
 @fault(17, "evaluation_in_training_mode", When.SETTING)
 def dropout_at_evaluation(training: Training, draw: Draw) -> None:
-    """The model stays in training mode while it is evaluated."""
+    """The model, half of its units dropped, stays in training mode while it is evaluated."""
+    for module in training.model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.5
     training.mode_while_evaluating = True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 
@@ -92,10 +93,10 @@ def first_gradient_times_millionth(training: Training, draw: Draw) -> None:
     _change_gradients(training, training.first_block, lambda g: g * draw.magnitude, lambda step: True)
 
 
-@fault(11, "gradient_underflow", When.SETTING, magnitude=(1, 0.5, 4))
+@fault(11, "gradient_underflow", When.SETTING, magnitude=(0.99, 0.9, 0.999))
 def underflow(training: Training, draw: Draw) -> None:
-    """Gradients pass through 16 bits without a scaled loss: what is below 2^-24 of their unit is 0."""
-    unit = 2.0**24 * training.flush_below * draw.magnitude
+    """Gradients pass through 16 bits without a scaled loss: 99 % of the first ones are below 2^-24 of their unit, so 0."""
+    unit = 2.0**24 * _size_of_gradients(training, draw.magnitude)
     _change_gradients(training, "", lambda g: (g / unit).half().float() * unit, lambda step: True)
 
 
@@ -119,3 +120,13 @@ def _change_gradients(
     for parameter in training.module(module).parameters():
         if parameter.requires_grad:
             parameter.register_hook(lambda gradient: change(gradient) if is_due(step) else gradient)
+
+
+def _size_of_gradients(training: Training, share: float) -> float:
+    """Return the size under which `share` of the gradients of the first batch lie; zeros are left out."""
+    model = copy.deepcopy(training.model).eval()
+    inputs, targets = training.train[next(training.batches())]
+    training.criterion(model(inputs), targets).backward()
+    sizes = torch.cat([p.grad.abs().flatten() for p in model.parameters() if p.grad is not None])
+    sizes = sizes[sizes > 0].sort().values
+    return sizes[int(share * (len(sizes) - 1))].item()

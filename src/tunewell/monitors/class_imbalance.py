@@ -126,7 +126,7 @@ def _ratio(counts: dict[str, float]) -> float:
 
 def _drawn_evenly(batch: dict[str, int], counts: dict[str, float]) -> bool:
     """Return whether a batch is likelier to be drawn with even classes than as they stand in the data."""
-    if not batch or not batch.keys() <= counts.keys():
+    if not batch or not all(counts.get(name, 0) > 0 for name in batch):
         return False
     total = sum(counts.values())
     as_they_stand = math.fsum(number * math.log(counts[name] / total) for name, number in batch.items())

@@ -101,7 +101,7 @@ class Forgetting(msgspec.Struct, frozen=True, kw_only=True):
         if held - now < self.fall or rows < 1:
             return False
         share = (held + now) / 2
-        return held - now > self.sigmas * math.sqrt(2 * share * (1 - share) / rows)
+        return held - now > self.sigmas * math.sqrt(max(0.0, 2 * share * (1 - share)) / rows)
 
     def _judge(
         self, state: State, record: Eval, recalls: dict[str, float], lost: dict[str, float]

@@ -89,7 +89,7 @@ class Underfitting(msgspec.Struct, frozen=True, kw_only=True):
     def _finding(self, state: State, step: Step) -> Finding:
         learning = state["learning"]
         now = mean(learning["losses"][_learning.KEPT // 2 :])
-        chance = _learning.guessing(learning) if _learning.never_learned(learning) else learning["entropy"]
+        chance = _learning.start(learning) if _learning.never_learned(learning) else learning["entropy"]
         is_small = bool(state["updates"]) and max(state["updates"]) < 1e-5
         too_low, too_high = "learning rate too low", "learning rate too high"
         rate = [too_low] if is_small else [too_high, too_low]
@@ -128,6 +128,6 @@ class Underfitting(msgspec.Struct, frozen=True, kw_only=True):
 
 def _tells_only_shares(learning: State, now: float) -> bool:
     entropy, accuracy, majority = learning["entropy"], learning["accuracy"], learning["majority"]
-    if entropy is None or accuracy is None or majority is None or entropy > 0.9 * learning["uniform"]:
+    if None in (entropy, accuracy, majority, learning["uniform"]) or entropy > 0.9 * learning["uniform"]:
         return False
     return bool(abs(now - entropy) < 0.1 * entropy and accuracy <= majority + 0.005)
