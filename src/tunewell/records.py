@@ -65,6 +65,8 @@ class Step(Fact, tag="step", frozen=True, kw_only=True):
     stage: int
     loss: float
     """Training objective, mean over the batch's supervised targets, as measured."""
+    given: float | None = None
+    """What another's loop went backward from, where that is not `loss`: weighted, with penalties, or wrong."""
     learning_rate: float
     """Largest rate in the optimizer at this update, read from the optimizer."""
     gradient_norm: float
@@ -86,6 +88,11 @@ class Step(Fact, tag="step", frozen=True, kw_only=True):
     """Row ids and losses that made most of this batch's loss; kept when one row stands out or is not finite."""
     label_counts: dict[str, int] | None = None
     """Rows of each class in this batch, by class name or index; None: there are no classes, or they are not known."""
+
+    @property
+    def differentiated(self) -> float:
+        """The loss that the gradient is of."""
+        return self.loss if self.given is None else self.given
 
 
 class Eval(Fact, tag="eval", frozen=True, kw_only=True):

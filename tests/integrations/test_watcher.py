@@ -42,7 +42,7 @@ def test_a_healthy_training_is_recorded_and_nothing_is_said() -> None:
     assert isinstance(ended, Ended)
     assert (ended.step, ended.status) == (45, "completed")
     assert [step.step for step in steps_of(watch)] == list(range(1, 46))
-    assert [look.step for look in looks_of(watch)] == [1, 2, 3, 21, 41]
+    assert [look.step for look in looks_of(watch)] == [1, 2, 3, 11, 21, 31, 41]
     assert not codes_of(watch)
     assert watch.verdicts()["gradients_not_cleared"].kind == "fine"
 

@@ -29,6 +29,14 @@ def test_one_very_high_batch_names_its_row(
     assert not one.evidence["sustained"]
 
 
+def test_a_batch_that_a_factor_made_dear_is_told_though_its_targets_cost_no_more(
+    usual: list[Record], step: Callable[..., Step], found: Found
+) -> None:
+    (one,) = found(LossSpike(), [*usual, step(101, loss=0.3, given=15.0), step(102)])
+    assert (one.step, one.severity, one.rows) == (101, "warning", [])
+    assert "a weight or a factor made it" in one.summary
+
+
 def test_a_high_batch_that_heals_is_info_at_most(
     usual: list[Record], step: Callable[..., Step], found: Found
 ) -> None:

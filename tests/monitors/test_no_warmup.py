@@ -82,13 +82,27 @@ def test_a_jump_that_comes_down_at_the_same_rate_is_told(
     assert found(NoWarmup(), course(step, look, started, loss=hump))[0].step < 25
 
 
+def test_a_loss_that_soon_stalls_behind_a_long_first_step_is_told(
+    step: Callable[..., Step], look: Look, started: Callable[..., Started], found: Found
+) -> None:
+    def stalled(number: int) -> float:
+        return max(1.4, 2.3 - 0.1 * number)
+
+    (one,) = found(NoWarmup(), course(step, look, started, loss=stalled))
+    assert 48 <= one.step < 60
+    assert "falls no more" in one.summary
+    assert (
+        found(NoWarmup(), course(step, look, started, loss=stalled, rate=lambda n: 1e-3 * min(10, n))) == []
+    )
+
+
 HEALTHY: dict[str, dict[str, Any]] = {
     "no warm-up and no harm": {},
     "a small hump": {"loss": lambda n: 2.3 + 0.1 * (hump(n) - 2.3)},
     "collapse after a warm-up": {
         "rate": lambda n: 1e-2 * min(1.0, n / 20), "spread": falling, "reach": falling,
     },
-    "one answer, but gradients reach all layers": {"spread": falling, "loss": lambda n: 2.3},
+    "one answer, but gradients reach all layers": {"spread": falling, "loss": lambda n: 2.3, "moved": 0.02},
     "plain gradient descent": {"epsilon": None, "spread": falling, "reach": falling},
     "a rate that is far too high": {"moved": 1.2, "spread": falling, "reach": falling},
     "steps of the usual size": {"moved": 1e-3, "loss": hump},

@@ -27,8 +27,8 @@ def to_records(
     values = iter(_fetch([tensor for numbers in wanted for tensor in numbers.values()]))
     fetched = [{name: next(values) for name in numbers} for numbers in wanted]
     for update, numbers in zip(updates, fetched, strict=True):
-        alone = len(update.passes) == 1 and update.looked_at
-        update.is_plain = alone and math.isclose(numbers["given"], numbers["loss"], rel_tol=1e-3)
+        is_alike = math.isclose(numbers["given"], numbers["loss"], rel_tol=1e-3)
+        update.is_plain = len(update.passes) == 1 and update.looked_at and is_alike
     return [
         (_step(update, numbers, class_names, epoch_of_row), _inspected(update, numbers))
         for update, numbers in zip(updates, fetched, strict=True)
@@ -59,7 +59,7 @@ def as_given(passes: Sequence[MicroBatch]) -> Tensor:
 
 
 def _numbers(update: Update) -> dict[str, Tensor]:
-    numbers = {"loss": objective(update.passes)}
+    numbers = {"loss": objective(update.passes), "given": as_given(update.passes)}
     if update.norms is not None:
         numbers["norm"] = update.norms.total
     numbers |= {f"gradient/{layer}": norm for layer, norm in update.gradients.items()}
@@ -67,7 +67,6 @@ def _numbers(update: Update) -> dict[str, Tensor]:
     if update.looked_at:
         of_losses(update)
         numbers |= update.shown
-        numbers["given"] = as_given(update.passes)
     return numbers
 
 
@@ -95,6 +94,7 @@ def _step(
         epoch=round(update.rows_before * epoch_of_row + rows * epoch_of_row, 6),
         stage=0,
         loss=numbers["loss"],
+        given=None if math.isclose(numbers["given"], numbers["loss"], rel_tol=1e-3) else numbers["given"],
         learning_rate=update.learning_rate,
         gradient_norm=numbers.get("norm", 0.0),
         max_grad_norm=update.max_grad_norm,

@@ -16,13 +16,12 @@ from tunewell.integrations.backward import micro_batch, on_backward
 from tunewell.integrations.forward import Forwards
 from tunewell.integrations.schedule import Ticks
 from tunewell.integrations.update import MicroBatch, Update
+from tunewell.probes.cadence import is_due
 from tunewell.probes.gradients import GradientNorms
 from tunewell.probes.layers import Layers, layers_of
 from tunewell.probes.optimizer import LeftOut
 from tunewell.probes.updates import UpdateProbe
 
-FIRST_LOOKS = 3
-"""Updates at the beginning that are all looked into."""
 _SCALER = 128.0
 """What multiplies a loss by more is a gradient scaler: it begins at 65,536, and no weight of a loss is that large."""
 
@@ -39,10 +38,12 @@ class Updates:
         optimizer: Optimizer,
         ticks: Ticks,
         probe_steps: int,
+        total_steps: int | None,
         adjustments: Adjustments,
         done: Callable[[Update], None],
     ) -> None:
-        self.model, self.optimizer, self.ticks, self.probe_steps = model, optimizer, ticks, probe_steps
+        self.model, self.optimizer, self.ticks = model, optimizer, ticks
+        self.probe_steps, self._total_steps = probe_steps, total_steps
         self._adjustments, self._done = adjustments, done
         self.forwards = Forwards(model, self._take_own_loss, lambda: self.current.looked_at)
         self.parameters: dict[str, nn.Parameter] = {}
@@ -132,8 +133,7 @@ class Updates:
         self.take(loss)
 
     def _next(self) -> Update:
-        every = self.probe_steps
-        due = every > 0 and (self.step % every == 0 or self.step < FIRST_LOOKS)
+        due = is_due(self.step, self.probe_steps, self._total_steps)
         return Update(step=self.step + 1, looked_at=due, rows_before=self.rows)
 
     def _look_where_modes_changed(self) -> None:

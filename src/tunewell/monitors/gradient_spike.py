@@ -83,7 +83,7 @@ class GradientSpike(msgspec.Struct, frozen=True, kw_only=True):
         norm = math.log(step.gradient_norm)
         if norm < max(norms) + math.log(self.times) or norm < median(norms) + self.sigmas * spread(norms):
             return False
-        return step.loss < 2 * sorted(losses)[-3]
+        return step.differentiated < 2 * sorted(losses)[-3]
 
     def _spike(self, norms: list[float], losses: list[float], step: Step) -> dict[str, Any]:
         return {

@@ -17,10 +17,12 @@ from tunewell.records import Finding, Record, Step
 class LearningRateTooHigh(msgspec.Struct, frozen=True, kw_only=True):
     """Weights move too far an update, and the loss suffers for it: from the beginning, or since the rate rose.
 
-    **From the beginning**: the middle layer moves by a large share of its own size, and one of four harms is there. The
+    **From the beginning**: the middle layer moves by a large share of its own size, and one of these harms is there. The
     loss is worse than guessing; or much of what was learned first is lost again while the rate was still young (a rate
     that went well for long is not suddenly too high); or every layer is rewritten within ten updates and nothing is
-    learned, or the gradient of half of them has died of it. ‖Δθ‖/‖θ‖ near 1e-3 is usual (MiniLM at a good rate: 7e-4; small nets from scratch: up to 3e-2 in their first
+    learned, or the gradient of half of them has died of it; or the loss left its beginning upwards many times over and
+    not for one batch alone; or the layers went as far as their own size, the loss rose meanwhile, and little of it has
+    been learned since. ‖Δθ‖/‖θ‖ near 1e-3 is usual (MiniLM at a good rate: 7e-4; small nets from scratch: up to 3e-2 in their first
     updates); TheDeepChecker and DeepDiagnosis bound it at 1e-1, but a pre-trained model is harmed well below that,
     since what it knows is in its weights. The share alone is no fault, nor is a loss at the level of guessing in the
     first updates: a fresh model's losses lie within a hundredth of it. Together they are.
@@ -43,6 +45,15 @@ class LearningRateTooHigh(msgspec.Struct, frozen=True, kw_only=True):
     """The same where the middle layer moves by `far`."""
     far: Annotated[float, Meta(gt=0)] = 2e-2
     """‖Δθ‖/‖θ‖ at which every layer is rewritten within an epoch of most runs."""
+    way: Annotated[float, Meta(gt=0)] = 1.0
+    """Length of the middle layer's way since the beginning in its own size (‖Δθ‖/‖θ‖ added up over updates) at which
+    it is another layer; usual runs take 50 updates or more."""
+    rise: Annotated[float, Meta(gt=1)] = 1.1
+    """Multiple of the first losses that five in a row exceed in their middle, on that way,"""
+    little: Annotated[float, Meta(gt=0, lt=1)] = 0.8
+    """and multiple of them that the last sixteen still cost."""
+    blown: Annotated[float, Meta(gt=1)] = 10.0
+    """Multiple of the first losses that two of eight cost when a rate drives a model out of its numbers."""
     young: Annotated[int, Meta(ge=1)] = 64
     """Updates after warm-up within which a rate can still turn out too high by itself."""
     jump: Annotated[float, Meta(gt=1)] = 2.0
@@ -75,7 +86,11 @@ class LearningRateTooHigh(msgspec.Struct, frozen=True, kw_only=True):
         if ratio is not None:
             largest = max(ratio, state["largest"] or 0.0)
             ratios = pushed(state["ratios"], ratio, 2)
-            state = {**state, "ratios": ratios, "largest": largest, "dead": _dead(record.layer_gradients)}
+            way = state["way"] + ratio * (record.step - (state["looked"] or record.step - 1))
+            state = {
+                **state, "ratios": ratios, "largest": largest, "dead": _dead(record.layer_gradients), "way": way,
+                "looked": record.step,
+            }  # fmt: skip
         state = {**state, "jumped": self._jumped(state["jumped"], before, record)}
         finding = self._since_it_rose(state, record) or self._from_the_beginning(state, record)
         if finding is None:
@@ -137,7 +152,13 @@ class LearningRateTooHigh(msgspec.Struct, frozen=True, kw_only=True):
         learning = state["learning"]
         moved = f"Layers moved by up to {largest:.1%} of their size in one update, and"
         first, never = learning["phase"]["first"], _learning.never_learned(learning)
-        harm = (self._never_learned(state) if never else "") or self._relapsed(state) or self._died(state)
+        harm = (
+            self._blew_up(state)
+            or (self._never_learned(state) if never else "")
+            or self._relapsed(state)
+            or self._died(state)
+            or self._was_overwritten(state)
+        )
         return _finding(state, step, f"{moved} {harm}.", first, {"never_learned": never}) if harm else None
 
     def _never_learned(self, state: State) -> str:
@@ -158,13 +179,42 @@ class LearningRateTooHigh(msgspec.Struct, frozen=True, kw_only=True):
             return ""
         return f"the loss, {relapse.reached:.3g} at best, is back near {relapse.now:.3g}"
 
+    def _blew_up(self, state: State) -> str:
+        learning = state["learning"]
+        if learning["phase"]["updates"] > self.young or len(learning["first"]) <= _learning.FEW:
+            return ""
+        beginning, last = _beginning(learning), learning["losses"][-8:]
+        high = [loss for loss in last if loss > self.blown * beginning]
+        if len(high) < 2:
+            return ""
+        return f"losses came to {max(high):.3g}, from {beginning:.3g} at the beginning"
+
+    def _was_overwritten(self, state: State) -> str:
+        learning = state["learning"]
+        losses, updates = learning["losses"], learning["phase"]["updates"]
+        if state["way"] < self.way or not _learning.RECENT + 8 <= len(losses) == updates:
+            return ""
+        beginning, now = _beginning(learning), median(losses[-_learning.RECENT :])
+        highest = max(median(losses[i : i + 5]) for i in range(1, len(losses) - 4))
+        if highest < self.rise * beginning or now < self.little * beginning:
+            return ""
+        return (
+            f"by {state['way']:.1f} times their size since the beginning; the loss rose from {beginning:.3g} to {highest:.3g} "
+            f"meanwhile and is still {now:.3g}"
+        )
+
     def _died(self, state: State) -> str:
         if state["largest"] < self.rewriting or state["dead"] < 0.5 or not _is_past(state["learning"]):
             return ""
         return f"no gradient reaches {state['dead']:.0%} of them any more"
 
 
-_FRESH: State = {"ratios": [], "largest": None, "dead": 0.0, "jumped": None}
+_FRESH: State = {"ratios": [], "largest": None, "dead": 0.0, "jumped": None, "way": 0.0, "looked": 0}
+
+
+def _beginning(learning: State) -> float:
+    """Return what the first losses of the run were, at least what guessing costs where that is known."""
+    return float(max(median(learning["first"][: _learning.FEW]), learning["uniform"] or 1e-12))
 
 
 def _dead(norms: dict[str, float] | None) -> float:

@@ -36,7 +36,7 @@ class LearningRateTooLow(msgspec.Struct, frozen=True, kw_only=True):
     share: Annotated[float, Meta(gt=0, lt=1)] = 0.15
     """Share of the run's updates, after warm-up, that it is given."""
     least: Annotated[int, Meta(ge=32)] = 40
-    """Updates that it is given at least."""
+    """Updates that it is given at least; one of a warm-up counts for half."""
     gain: Annotated[float, Meta(gt=0)] = 0.1
     """Share of the first losses that the run must promise to take off."""
     converged: Annotated[float, Meta(gt=0)] = 0.05
@@ -84,7 +84,9 @@ class LearningRateTooLow(msgspec.Struct, frozen=True, kw_only=True):
     def _had_its_chance(self, state: State) -> bool:
         phase = state["phase"]
         needed = max(self.least, math.ceil(self.share * (phase["last"] - phase["first"] + 1)))
-        enough = phase["past_warmup"] >= needed and _progress.is_known(state["progress"])
+        # A warm-up's updates count for what they move: half.
+        full = phase["past_warmup"] + (phase["updates"] - phase["past_warmup"]) / 2
+        enough = phase["past_warmup"] > 2 and full >= needed and _progress.is_known(state["progress"])
         return bool(enough and len(state["ratios"]) >= 2)
 
     def _is_too_low(self, state: State) -> bool:
@@ -100,8 +102,11 @@ class LearningRateTooLow(msgspec.Struct, frozen=True, kw_only=True):
         if length <= 0:
             return fallen < max(2 * error, 0.01 * abs(now))
         pace = (fallen - error) / max(1, progress["updates"] - _progress.WINDOW)
-        left = max(0, length - progress["updates"])
-        return bool(fallen - error + pace * left < self.gain * abs(mean(progress["first"])))
+        end = now - pace * max(0, length - progress["updates"])
+        beginning = mean(progress["first"])
+        if state["classes"] > 1:  # what brings a fresh head's sure answers down to guessing is no learning
+            beginning = min(beginning, state["guessing"])
+        return bool(end > beginning - self.gain * abs(beginning))
 
 
 def _finding(state: State, step: Step) -> Finding:

@@ -10,10 +10,18 @@ from msgspec import Meta
 
 from tunewell.monitors import _learning, _phase
 from tunewell.monitors._protocol import State, Verdict, judged
-from tunewell.monitors._statistics import curve, is_lastingly_above, is_usable, median, quantile, spread
+from tunewell.monitors._statistics import (
+    curve,
+    is_lastingly_above,
+    is_usable,
+    median,
+    pushed,
+    quantile,
+    spread,
+)
 from tunewell.records import Finding, Record, Step
 
-LAST = 64
+LAST = 32
 """Updates that one batch is compared with: a loss that falls makes older ones no measure."""
 _LEAST = 1e-12
 
@@ -48,7 +56,7 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
     above: Annotated[float, Meta(gt=1)] = 1.3
     """Multiple of guessing's loss that counts where less was learned."""
     single: Annotated[float, Meta(gt=1)] = 3.0
-    """One batch is told from this multiple of the third-highest of the last 64 losses on (info)."""
+    """One batch is told from this multiple of the third-highest of the last 32 losses on (info)."""
     single_severe: Annotated[float, Meta(gt=1)] = 5.0
     """As a warning: from this multiple of the highest of them on, and"""
     single_sigmas: Annotated[float, Meta(gt=0)] = 5.0
@@ -62,7 +70,14 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
 
     def init(self) -> State:
         """Return the state before any record."""
-        return {"learning": _learning.init(), "window": [], "rate_jump": None, "quiet": 0, "seen": ""}
+        return {
+            "learning": _learning.init(),
+            "window": [],
+            "paid": [],
+            "rate_jump": None,
+            "quiet": 0,
+            "seen": "",
+        }
 
     def update(self, state: State, record: Record) -> tuple[State, list[Finding]]:
         """Judge each update that was made."""
@@ -70,7 +85,7 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
         learning = _learning.follow(before, record)
         state = {**state, "learning": learning}
         if _phase.begins(learning["phase"], record):
-            state = {**state, "window": [], "rate_jump": None}
+            state = {**state, "window": [], "paid": [], "rate_jump": None}
         if not isinstance(record, Step) or record.skipped or not is_usable(record.loss):
             return state, []
         jump = _phase.rate_jump(before["phase"], record)
@@ -78,6 +93,7 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
         state = {
             **state,
             "window": window,
+            "paid": pushed(state["paid"], record.differentiated, LAST + 1),
             "rate_jump": state["rate_jump"] or ([record.step, jump] if jump > 1 else None),
             "quiet": max(0, state["quiet"] - 1),
         }
@@ -142,34 +158,40 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
         return _learning.lost(learning, usual, now) >= self.lost
 
     def _single(self, state: State, step: Step) -> Finding | None:
-        reference = state["window"][-LAST - 1 : -1]
-        if len(reference) < self.armed or state["quiet"]:
+        reference, loss = state["paid"][:-1], step.differentiated
+        if len(state["window"]) <= self.armed or state["quiet"] or not is_usable(loss):
             return None  # several high batches on end are the lasting spike's matter
         highest = max(reference)
-        if step.loss < highest:
+        if loss < highest:
             return None  # the usual case, told cheaply
         third = sorted(reference)[-3]
-        if step.loss < self.single * third:
+        if loss < self.single * third:
             return None
         usual = median(reference)
         matters = 0.5 * (_learning.scale(state["learning"]) or usual)
-        if step.loss - usual < max(matters, 10 * spread(reference)):
+        if loss - usual < max(matters, 10 * spread(reference)):
             return None
-        logs = [math.log(max(loss, _LEAST)) for loss in reference]
-        above = math.log(max(step.loss, _LEAST)) - median(logs)
-        is_severe = step.loss > self.single_severe * highest and above > self.single_sigmas * spread(logs)
+        logs = [math.log(max(one, _LEAST)) for one in reference]
+        above = math.log(max(loss, _LEAST)) - median(logs)
+        is_severe = loss > self.single_severe * highest and above > self.single_sigmas * spread(logs)
         whole = step.loss * max(1, step.rows)
-        rows = [row for row, loss in step.worst_rows if loss * 2 > whole > 0]
-        share = max((loss / whole for row, loss in step.worst_rows if row in rows), default=0.0)
+        rows = [row for row, one in step.worst_rows if one * 2 > whole > 0]
+        share = max((one / whole for row, one in step.worst_rows if row in rows), default=0.0)
         named = f"; row {rows[0]} made {share:.0%} of it" if rows else ""
-        times = f", {step.loss / usual:.0f} times the usual {usual:.3g}" if usual > 0 else ""
+        times = f", {loss / usual:.0f} times the usual {usual:.3g}" if usual > 0 else ""
+        is_factor = step.given is not None and step.loss < self.single * third
+        own = (
+            f"; its targets' own loss was {step.loss:.3g}, so a weight or a factor made it"
+            if is_factor
+            else ""
+        )
         return Finding(
             step=step.step,
             cursor=step.cursor,
             monitor="loss_spike",
             code="loss_spike",
             severity="warning" if is_severe else "info",
-            summary=f"The loss of step {step.step} was {step.loss:.3g}{times}{named}.",
+            summary=f"The loss of step {step.step} was {loss:.3g}{times}{named}{own}.",
             meaning="One batch was far harder than the others. If the loss is back at once, little is lost.",
             causes=[
                 "a bad or unlike row",
@@ -187,7 +209,8 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
                 "third_highest": third,
                 "learning_rate": step.learning_rate,
                 "worst_rows": [list(pair) for pair in step.worst_rows[:5]],
-                "curve": curve(state["window"]),
+                "own_loss": step.loss,
+                "curve": curve(reference),
             },
             rows=rows,
         )

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from tunewell.inspections import Inspected
 from tunewell.monitors._protocol import State, Verdict, judged
-from tunewell.monitors._statistics import mean, median
+from tunewell.monitors._statistics import mean, median, pushed
 from tunewell.records import Finding, Record, StageBegan, Started, Step
 
 
@@ -20,7 +20,8 @@ class NoWarmup(msgspec.Struct, frozen=True, kw_only=True):
     Adam's first update moves every weight by the whole rate, whatever its gradient, since it knows one gradient only
     (Liu et al. 2020). Many models take that well, so that harm is asked for. **It collapsed**: soon after, all inputs
     get one answer, and almost no gradient reaches the layers below the output any more, as happens to transformers
-    with the norm behind each block (Xiong et al. 2020). **It jumped**: the loss rose by as much as guessing costs
+    with the norm behind each block (Xiong et al. 2020). **It stalled**: the first update moved layers far, and the loss soon
+    stopped falling, at the same rate, with most of it left. **It jumped**: the loss rose by as much as guessing costs
     and came down again at the same rate, so that the rate itself is bearable.
 
     A rate that is far too high breaks a model too. It moves layers by more than a third of their size in the first update,
@@ -35,6 +36,12 @@ class NoWarmup(msgspec.Struct, frozen=True, kw_only=True):
     """‖Δθ‖/‖θ‖ of the middle layer in the first update: ten times what is usual later."""
     most: Annotated[float, Meta(gt=0)] = 0.3
     """The same, above which the rate is too high, warm-up or not: three times TheDeepChecker's bound."""
+    far: Annotated[float, Meta(gt=0)] = 0.03
+    """The same, from which a stall is laid to it: thirty times what is usual later."""
+    stalled: Annotated[int, Meta(ge=40)] = 48
+    """Updates after which a stall is looked for, up to twice as many: the latter 16 of the last 32 cost no less"""
+    left: Annotated[float, Meta(gt=0, lt=1)] = 0.4
+    """and still this share of the first loss."""
     answers: Annotated[float, Meta(gt=0, lt=1)] = 0.05
     """Spread of the outputs over rows beside that of the first update that is a collapse."""
     reaches: Annotated[float, Meta(gt=0, lt=1)] = 0.05
@@ -52,8 +59,8 @@ class NoWarmup(msgspec.Struct, frozen=True, kw_only=True):
     def init(self) -> State:
         """Return the state before any record."""
         return {
-            "classes": 0, "rates": [], "losses": [], "moved": None, "gradients": {}, "first_gradients": {}, "output": "",
-            "std": None, "adaptive": None, "runs": 0, "looks": 0, "told": False, "seen": "",
+            "classes": 0, "rates": [], "losses": [], "recent": [], "updates": 0, "moved": None, "gradients": {}, "first_gradients": {}, "output": "",
+            "std": None, "adaptive": None, "runs": 0, "looks": 0, "told": False, "rate": 0.0, "seen": "",
         }  # fmt: skip
 
     def update(self, state: State, record: Record) -> tuple[State, list[Finding]]:
@@ -87,6 +94,9 @@ class NoWarmup(msgspec.Struct, frozen=True, kw_only=True):
                 "rates": [*state["rates"], step.learning_rate],
                 "losses": [*state["losses"], step.loss],
             }
+        if is_number and not step.skipped:
+            recent = pushed(state["recent"], step.loss, 32)
+            state = {**state, "recent": recent, "updates": state["updates"] + 1, "rate": step.learning_rate}
         moved = [ratio for ratio in (step.layer_updates or {}).values() if math.isfinite(ratio)]
         if begins and moved:
             state = {**state, "moved": median(moved)}
@@ -97,7 +107,9 @@ class NoWarmup(msgspec.Struct, frozen=True, kw_only=True):
         if state["told"] or not state["adaptive"] or not self._is_full(state):
             return state, []
         rise = self._jump(state)
-        return self._told(state, _jumped(step, state, rise)) if rise else (state, [])
+        if rise:
+            return self._told(state, _jumped(step, state, rise))
+        return self._told(state, _stalled(step, state)) if self._has_stalled(state) else (state, [])
 
     def _look(self, state: State, look: Inspected) -> tuple[State, list[Finding]]:
         if look.epsilon is not None:
@@ -132,6 +144,14 @@ class NoWarmup(msgspec.Struct, frozen=True, kw_only=True):
             return False
         return std < self.answers * state["std"] and median(shares) < self.reaches
 
+    def _has_stalled(self, state: State) -> bool:
+        recent, rates = state["recent"], state["rates"]
+        is_time = self.stalled <= state["updates"] <= 2 * self.stalled
+        if not is_time or (state["moved"] or 0.0) < self.far or state["rate"] < self.full * max(rates):
+            return False
+        before, now = mean(recent[:16]), mean(recent[16:])
+        return now >= before and now > self.left * state["losses"][0]
+
     def _jump(self, state: State) -> float:
         """Return by how much the loss rose and came down again at the same rate, 0 if it did not."""
         losses, rates = state["losses"], state["rates"]
@@ -156,6 +176,15 @@ def _collapsed(look: Inspected, state: State) -> Finding:
     )
     meaning = "The layers below the output were broken, almost no gradient reaches them, and they can't recover by themselves."
     return _finding(look.step, summary, meaning, state)
+
+
+def _stalled(step: Step, state: State) -> Finding:
+    summary = (
+        f"The first update, at the full rate, moved layers by {state['moved']:.0%} of their size; since about update "
+        f"{state['updates'] - 32} the loss, {mean(state['recent']):.3g} beside {state['losses'][0]:.3g} at first, falls no more."
+    )
+    meaning = "The first updates broke something that the run does not find back to at this rate."
+    return _finding(step.step, summary, meaning, state)
 
 
 def _jumped(step: Step, state: State, rise: float) -> Finding:

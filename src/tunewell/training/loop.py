@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tunewell.data.batches import BatchOrder
 from tunewell.data.cache import Encoded
+from tunewell.probes import cadence
 from tunewell.probes.gradients import GradientNorms
 from tunewell.probes.updates import UpdateProbe
 from tunewell.problems import Problem, RunError
@@ -109,7 +110,8 @@ def train_steps(state: TrainState, work: Work, poll: Poll = lambda _: False) -> 
         if stage.index != state.progress.stage:
             state.enter(stage)
         rows = next_rows(state, work)
-        look = Look(state) if probes_at(state) else None
+        is_due = cadence.is_due(state.progress.step, state.recipe.probe_steps, work.plan.total_steps)
+        look = Look(state) if is_due else None
         gradient = gather_gradient(state, work, rows, poll, look)
         if gradient is None:
             return
@@ -274,9 +276,3 @@ def split(rows: np.ndarray, state: TrainState, work: Work) -> list[np.ndarray]:
         return [rows]
     by_length = rows[np.argsort(lengths, kind="stable")]
     return [by_length[i : i + size] for i in range(0, len(rows), size)]
-
-
-def probes_at(state: TrainState) -> bool:
-    """Tell whether the layers are measured at the coming update: the first ones, then every `probe_steps`."""
-    every = state.recipe.probe_steps
-    return every > 0 and (state.progress.step % every == 0 or state.progress.step < 3)
