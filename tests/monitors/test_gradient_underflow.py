@@ -44,3 +44,14 @@ def test_where_all_is_lost_no_hole_can_be_seen(look: Look, found: Found) -> None
     holes = {"first": math.nan, "second": math.nan, "head": 0.4}
     records: list[Record] = [look(n, zero_gradients=nothing, smallest_gradients=holes) for n in (1, 2)]
     assert found(GradientUnderflow(), records)[0].evidence["layers"] == ["head", "first", "second"]
+
+
+def test_where_nearly_all_is_lost_the_output_layer_tells(look: Look, found: Found) -> None:
+    def wiped(silent: float, head: float) -> list[Record]:
+        zeros, nothing = {"first": 1.0, "second": 1.0, "head": head}, dict.fromkeys(LAYERS, math.nan)
+        fields = {"zero_gradients": zeros, "smallest_gradients": nothing, "output_layer": "head"}
+        return [look(number, silent_units={"second": silent}, **fields) for number in (1, 2)]
+
+    assert found(GradientUnderflow(), wiped(silent=0.1, head=0.7))[0].evidence["layers"] == ["first", "second"]
+    assert found(GradientUnderflow(), wiped(silent=1.0, head=0.7)) == []
+    assert found(GradientUnderflow(), wiped(silent=0.1, head=0.0)) == []

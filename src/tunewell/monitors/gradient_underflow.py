@@ -23,12 +23,17 @@ class GradientUnderflow(msgspec.Struct, frozen=True, kw_only=True):
     its smallest number, and if the usual size is itself near that, most are lost. So both are asked for, zeros and the hole,
     in at least half of the layers. The hole's width is measured beside the usual size, so that neither the format nor
     a scale that was divided away again matters.
+
+    Where nearly all is lost too few numbers are left to show a hole. Then it is told by the output layer: units that
+    speak give every weight behind them some gradient, so that zeros there, and next to nothing below, are rounding's.
     """
 
     zeros: Annotated[float, Meta(gt=0, lt=1)] = 0.3
     """Share of exact zeros in a layer's gradient."""
     all: Annotated[float, Meta(gt=0, lt=1)] = 0.9
     """Share of exact zeros from which a layer counts though too few other numbers are left to show a hole."""
+    silent: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    """Share of a layer's units that are silent, from which they may be why no gradient comes through."""
     hole: Annotated[float, Meta(gt=0, lt=1)] = 0.05
     """Smallest number beside the usual size; of a thousand normal numbers one in e⁴⁰ samples has such a hole."""
     layers: Annotated[float, Meta(gt=0, le=1)] = 0.5
@@ -61,6 +66,7 @@ class GradientUnderflow(msgspec.Struct, frozen=True, kw_only=True):
         ]
         enough = 1 if state["told"] else self.layers * len(record.zero_gradients)
         is_sick = bool(rounded) and len(rounded) + len(lost) >= enough
+        is_sick = is_sick or (len(lost) >= enough and self._is_wiped_out(record))
         state = {
             **state,
             "looks": state["looks"] + 1,
@@ -69,7 +75,7 @@ class GradientUnderflow(msgspec.Struct, frozen=True, kw_only=True):
         }
         if state["runs"] < self.looks:
             return state, []
-        finding = _finding(record, [*rounded, *lost], state["first_seen"])
+        finding = _finding(record, [*rounded, *lost], lost, state["first_seen"])
         return {**state, "told": True, "seen": finding.summary}, [finding]
 
     def verdict(self, state: State) -> Verdict:
@@ -77,6 +83,11 @@ class GradientUnderflow(msgspec.Struct, frozen=True, kw_only=True):
         looks = state["looks"]
         blind = "" if looks >= self.looks else "small gradients were not looked at"
         return judged(state, blind=blind, fine=f"small gradients were there at {looks} looks")
+
+    def _is_wiped_out(self, look: Inspected) -> bool:
+        zeros = look.zero_gradients or {}
+        silent = max((look.silent_units or {}).values(), default=0.0)
+        return zeros.get(look.output_layer, 0.0) >= self.zeros and silent < self.silent
 
     def _rounded(self, zeros: dict[str, float], smallest: dict[str, float]) -> list[str]:
         return [
@@ -88,7 +99,7 @@ class GradientUnderflow(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
-def _finding(look: Inspected, layers: list[str], onset: int) -> Finding:
+def _finding(look: Inspected, layers: list[str], lost: list[str], onset: int) -> Finding:
     zeros, smallest = look.zero_gradients or {}, look.smallest_gradients or {}
     shares = [zeros[layer] for layer in layers]
     return Finding(
@@ -98,7 +109,7 @@ def _finding(look: Inspected, layers: list[str], onset: int) -> Finding:
         severity="warning",
         summary=(
             f"In {len(layers)} of {len(zeros)} layers {min(shares):.0%} to {max(shares):.0%} of the gradient is exactly "
-            f"zero, and nothing else is small ({named(layers)})."
+            f"zero{', and nothing else is small' if any(layer not in lost for layer in layers) else ''} ({named(layers)})."
         ),
         meaning="Small gradients are rounded to zero, so that most weights learn nothing.",
         causes=[
