@@ -15,6 +15,8 @@ from benchmarks.faultbench.healthy import HEALTHY
 from benchmarks.faultbench.outcome import Outcome
 from benchmarks.faultbench.scoring import Naming
 
+SOUND = 0.8
+"""Share of the base's own score that a healthy variant must reach: below it the variant broke that base, and an alarm is right."""
 NUMBERED = sorted(FAULTS, key=lambda name: FAULTS[name].number)
 
 
@@ -27,6 +29,8 @@ class Scores:
     """By base and fault; those that do harm."""
     harmless: list[tuple[str, str]]
     healthy: list[Outcome]
+    spoiled: list[Outcome]
+    """Runs of healthy variants that broke their base: neither healthy nor a fault of the list."""
 
     @property
     def every(self) -> list[Naming]:
@@ -50,8 +54,9 @@ def score(outcomes: Sequence[Outcome]) -> Scores:
             namings[base, name] = [scoring.named(one) for one in runs]
         else:
             harmless.append((base, name))
-    healthy = [one for one in outcomes if one.job.kind != "fault" and one.job.arm == "observe"]
-    return Scores(list(outcomes), namings, harmless, healthy)
+    watched = [one for one in outcomes if one.job.kind != "fault" and one.job.arm == "observe"]
+    healthy = [one for one in watched if one.final >= SOUND * levels[one.job.base].mean]
+    return Scores(list(outcomes), namings, harmless, healthy, [one for one in watched if one not in healthy])
 
 
 def page(outcomes: Sequence[Outcome], machine: str, seconds: float, command: str) -> str:
@@ -63,7 +68,7 @@ def page(outcomes: Sequence[Outcome], machine: str, seconds: float, command: str
         "tuning": [one for one in outcomes if not bases[one.job.base].scored],
     }
     scores = {name: score(found) for name, found in sets.items() if found}
-    main = scores["scored"]
+    main = scores.get("scored") or next(iter(scores.values()))
     parts = [
         _opening(command, machine, seconds, outcomes),
         _summary(main),
@@ -145,8 +150,9 @@ def _bases(sets: dict[str, list[Outcome]]) -> str:
             "Thresholds were set from theory, from published practice and by looking at the tuning bases alone. "
             "A base that is scored apart is one whose curves older monitors were once tuned on.",
             "",
-            "What was seen of the scored bases before: some of their runs, one seed, while the harness was made. One rule was changed "
-            "after that: `overfitting` looks at the score also where nobody names a metric, after a false alarm.",
+            "What was seen of the scored bases before: an earlier table of cnn, transformer and lora, one seed, stood on this "
+            "page, and its list of misses told which kinds to work on. The work was done on the tuning bases; `encoder`, which "
+            "needs a warm-up, was added to them for it. `vit` came after all rules stood.",
         ]
     )
 
@@ -202,6 +208,15 @@ def _healthy(scores: Scores) -> str:
         )
         about = (HEALTHY[name].__doc__ or "").strip() if name else "The base as it is."
         lines.append(f"| {about} | {len(runs)} | {len(alarmed)} | {said} |")
+    if scores.spoiled:
+        names = ", ".join(
+            f"{one.job.name} on {one.job.base} seed {one.job.seed} ({one.final:.2f}; {', '.join(scoring.causes(one.told)) or 'nothing'} said)"
+            for one in scores.spoiled
+        )
+        lines += [
+            "",
+            f"Not counted, since the variant broke the run (under {SOUND:.0%} of the base's score): {names}.",
+        ]
     return "\n".join(lines)
 
 
