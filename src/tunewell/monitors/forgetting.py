@@ -24,6 +24,13 @@ class Forgetting(msgspec.Struct, frozen=True, kw_only=True):
     training rows since then must lack the class (a fifth of its share up to then, at most), while other classes hold.
     Where the labels of batches are not known, others must have gained, at two evaluations in a row.
 
+    **Known from before**: one evaluation before the first update is level enough, since nothing moves between two of
+    them. What may be there by chance is the answer of an untrained model, which tells every row to be of one class: its
+    recalls add up to 1, whatever it prefers, so that they count from `knows` beyond that. A known class that the training
+    rows lack altogether is held to have been taught as often as the validation split holds it (one that is merely rare
+    among them is not lacking), and its loss is told at the first evaluation after, however little the new classes have
+    gained by then.
+
     **Another split**: the score on a split that is none of train, validation and test, such as `old`, falls likewise,
     while the validation score holds. RL's Razor measures forgetting by the distance of the tuned from the base model on
     rows of the old task; the old task's score is what that distance costs.
@@ -37,6 +44,8 @@ class Forgetting(msgspec.Struct, frozen=True, kw_only=True):
     """Share of a class among the training rows of late, beside its share before, at which they lack it."""
     rows: Annotated[int, Meta(ge=1)] = 16
     """Rows of the lost classes expected since the last evaluation; of fewer, a fifth may come by chance."""
+    knows: Annotated[float, Meta(gt=0)] = 0.5
+    """Sum of the recalls before the first update beyond the 1 that guessing gives: half a class known, and surely."""
     hold: Annotated[float, Meta(gt=0, le=1)] = 0.9
     """Share of their best that what is still taught must keep."""
     loss_rise: Annotated[float, Meta(gt=0)] = 0.5
@@ -45,26 +54,28 @@ class Forgetting(msgspec.Struct, frozen=True, kw_only=True):
     reads: ClassVar[tuple[type, ...]] = (Started, Step, Eval)
     explains: ClassVar[tuple[str, ...]] = (
         "overfitting", "learning_rate_too_high", "divergence", "loss_spike", "collapse", "oscillation", "overtraining",
-        "exploding_gradient", "gradient_spike", "underfitting",
+        "exploding_gradient", "gradient_spike", "underfitting", "vanishing_gradient", "class_imbalance",
     )  # fmt: skip
 
     def init(self) -> State:
         """Return the state before any record."""
         return {
-            "before": {}, "of_late": {}, "last": {}, "held": {}, "lost": {}, "splits": {}, "validation": {},
-            "judged": 0, "seen": "",
+            "counts": {}, "before": {}, "of_late": {}, "last": {}, "held": {}, "lost": {}, "splits": {}, "validation": {},
+            "judged": 0, "updated": False, "seen": "",
         }  # fmt: skip
 
     def update(self, state: State, record: Record) -> tuple[State, list[Finding]]:
         """Count the classes of the batches, and judge each evaluation."""
         match record:
             case Started():
-                return self.init(), []
+                return {**self.init(), "counts": record.class_counts}, []
             case Step() if record.label_counts:
                 of_late = dict(state["of_late"])
                 for name, count in record.label_counts.items():
                     of_late[name] = of_late.get(name, 0) + count
-                return {**state, "of_late": of_late}, []
+                return {**state, "of_late": of_late, "updated": True}, []
+            case Step() if not state["updated"]:
+                return {**state, "updated": True}, []
             case Eval() if record.split == "validation":
                 return self._of_classes(state, record)
             case Eval() if record.split not in _OWN_SPLITS:
@@ -86,9 +97,11 @@ class Forgetting(msgspec.Struct, frozen=True, kw_only=True):
             if name in held and self._has_fallen(held[name], recall, record.class_rows.get(name, 0))
         }
         finding = self._judge(state, record, recalls, lost) if lost else None
+        before, of_late = state["before"], state["of_late"]
+        if not state["updated"] and self._is_known(recalls, record.class_rows):
+            held, before = dict(recalls), _taught(state["counts"], record.class_rows)
         for name, recall in recalls.items():
             held[name] = max(held.get(name, 0.0), min(recall, last.get(name, 0.0)))
-        before, of_late = state["before"], state["of_late"]
         if not lost:  # what is taught becomes what is usual only while nothing is being lost
             before = {name: before.get(name, 0) + of_late.get(name, 0) for name in {**before, **of_late}}
         state = {
@@ -96,6 +109,14 @@ class Forgetting(msgspec.Struct, frozen=True, kw_only=True):
             "validation": validation, "judged": state["judged"] + bool(last),
         }  # fmt: skip
         return (state, []) if finding is None else ({**state, "seen": finding.summary}, [finding])
+
+    def _is_known(self, recalls: dict[str, float], rows: dict[str, int]) -> bool:
+        """Return whether a model that is not trained yet tells the classes apart, beyond what chance explains."""
+        beyond = math.fsum(recalls.values()) - 1
+        variance = math.fsum(
+            recall * (1 - recall) / max(1, rows.get(name, 0)) for name, recall in recalls.items()
+        )
+        return beyond >= max(self.knows, self.sigmas * math.sqrt(variance))
 
     def _has_fallen(self, held: float, now: float, rows: int) -> bool:
         if held - now < self.fall or rows < 1:
@@ -173,6 +194,12 @@ class Forgetting(msgspec.Struct, frozen=True, kw_only=True):
         if best is None or now is None:
             return True
         return bool(now <= best * (1 + self.loss_rise) if validation["is_loss"] else now >= self.hold * best)
+
+
+def _taught(counts: dict[str, int], rows: dict[str, int]) -> dict[str, float]:
+    """Return how often each class was taught to a model that knows them: as training `counts` say, else validation `rows`."""
+    factor = (sum(counts.values()) / max(1, sum(rows.values()))) or 1.0
+    return {name: counts.get(name, 0) or factor * number for name, number in rows.items()}
 
 
 def _followed(before: dict[str, Any], record: Eval) -> dict[str, Any]:

@@ -168,7 +168,8 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
         if loss < self.single * third:
             return None
         usual = median(reference)
-        matters = 0.5 * (_learning.scale(state["learning"]) or usual)
+        # One row that is told surely and wrongly costs a few times what guessing does.
+        matters = max(0.5, 4 / max(1, step.rows)) * (_learning.scale(state["learning"]) or usual)
         if loss - usual < max(matters, 10 * spread(reference)):
             return None
         logs = [math.log(max(one, _LEAST)) for one in reference]

@@ -8,9 +8,9 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from tunewell.monitors import _scores
+from tunewell.monitors import _learning, _scores
 from tunewell.monitors._protocol import State, Verdict, judged
-from tunewell.monitors._statistics import is_usable, mean
+from tunewell.monitors._statistics import is_usable, mean, median
 from tunewell.records import Eval, Finding, Record, Started, Step
 
 
@@ -18,15 +18,25 @@ class Overfitting(msgspec.Struct, frozen=True, kw_only=True):
     """Training loss falls while new rows get worse: the gap grows and the score gains nothing from it.
 
     All of this must hold for `patience` evaluations in a row since the one of lowest validation loss: the loss is
-    above it by `rise`, which matters beside the loss of guessing; the mean training loss has fallen by `fall`, to less
-    than half of the validation loss; and the mean score is not above that evaluation's by more than half its standard
-    error. A validation loss that rises while the score rises too is a model growing surer of right answers, and silent;
-    so is a small rise after convergence. A warning needs harm: the score well below its best, or a loss so much higher
-    that the model's probabilities can't be believed.
+    above it by `rise`, which matters beside the loss of guessing; the mean training loss has fallen by `fall`, and is
+    less than half of the validation loss at each of them; and the mean score is not above that evaluation's by more than
+    half its standard error. A validation loss that rises while the score rises too is a model growing surer of right
+    answers, and silent; so is a small rise after convergence. A warning needs harm: the score well below its best at
+    each evaluation (one alone is a swing), or a loss so much higher that the model's probabilities can't be believed.
 
-    **Learned by heart**: once the training loss is a tenth of the validation loss, after several passes over the rows,
-    there is nothing more to learn from them. Then half that rise is harm, and the score need only stand still: while
-    rows were being memorised it may well have risen.
+    After several passes over the rows more can be known:
+
+    **Far too sure**: validation rows cost more than training rows by half of what guessing costs. Most of what the model
+    can tell it knows by heart, and any rise of the validation loss beyond its standard error is that; even if the score
+    still gains, unless so few rows are told wrongly that wrong targets among them may explain it. The spread of the rows'
+    losses is not known; of losses that are mostly small and seldom large it is about their mean, and the same rows are
+    compared, so that the true error is smaller. Where the number of rows is not known, the loss must rise by `rise`.
+
+    **Learned by heart**: once the training loss is a tenth of the validation loss, there is nothing more to learn from
+    the rows. Then half that higher loss is harm.
+
+    **At once**: after twice as many passes one evaluation is enough if the loss shows harm and the score is `sure`
+    standard errors below its best. Where rows have been seen once or twice such a jump is a swing of the training.
     """
 
     metric: str = ""
@@ -45,8 +55,16 @@ class Overfitting(msgspec.Struct, frozen=True, kw_only=True):
     """Training loss beside the validation loss; a run whose scores swing with the model keeps both close together."""
     by_heart: Annotated[float, Meta(gt=0, lt=1)] = 0.1
     """The same where the rows are learned by heart."""
+    too_sure: Annotated[float, Meta(gt=0)] = 0.5
+    """Validation loss minus training loss as a share of guessing's loss (without classes: of what the loss was before
+    the first update, or in the first ones): half of all there is to know."""
+    wrong: Annotated[float, Meta(gt=0, lt=1)] = 0.25
+    """Share of validation rows told wrongly up to which a gain of the score excuses a rise of the loss: well above the
+    wrong targets of real data, a tenth at most as a rule."""
     passes: Annotated[float, Meta(ge=0)] = 5.0
-    """Passes over the training rows before they can be said to be learned by heart."""
+    """Passes over the training rows before they can be said to be learned by heart; fine-tunings make fewer."""
+    sure: Annotated[float, Meta(gt=0)] = 4.0
+    """Fall of the score at one evaluation that needs no second: 1 in 30,000, since many are looked at."""
     matters: Annotated[float, Meta(ge=0)] = 0.05
     """Rise of the validation loss as a share of guessing's loss (or of the first validation loss)."""
 
@@ -56,42 +74,53 @@ class Overfitting(msgspec.Struct, frozen=True, kw_only=True):
     def init(self) -> State:
         """Return the state before any record."""
         return {
-            "scale": None, "rows": 0, "seen_rows": 0, "lowest": None, "best": None, "since": [],
-            "evaluations": 0, "told": False, "seen": "",
+            "guessing": None, "first": [], "scale": None, "rows": 0, "asked": 0, "seen_rows": 0, "lowest": None,
+            "best": None, "since": [], "evaluations": 0, "told": False, "seen": "",
         }  # fmt: skip
 
     def update(self, state: State, record: Record) -> tuple[State, list[Finding]]:
         """Judge each evaluation on the validation split that knows the training loss beside it."""
         match record:
             case Started():
-                scale = math.log(record.num_classes) if record.num_classes > 1 else None
-                return {**self.init(), "scale": scale, "rows": record.num_rows.get("train", 0)}, []
+                guessing = math.log(record.num_classes) if record.num_classes > 1 else None
+                rows, asked = (record.num_rows.get(split, 0) for split in ("train", "validation"))
+                return {**self.init(), "guessing": guessing, "rows": rows, "asked": asked}, []
             case Step():
-                return {**state, "seen_rows": state["seen_rows"] + record.rows}, []
-            case Eval() if record.split == "validation" and record.train_loss is not None:
+                return self._stepped(state, record), []
+            case Eval() if record.split == "validation" and record.train_loss is None:
+                return self._not_trained_yet(state, record), []
+            case Eval() if record.split == "validation":
                 known = msgspec.structs.replace(self, metric=_scores.chosen(record, self.metric))
-                return known._evaluated(state, record, record.train_loss)
+                return known._evaluated(state, record)
         return state, []
 
-    def _evaluated(self, state: State, record: Eval, train_loss: float) -> tuple[State, list[Finding]]:
+    def _not_trained_yet(self, state: State, record: Eval) -> State:
+        loss = _scores.value(record, "loss")
+        if loss is None or state["seen_rows"] or state["guessing"] is not None:
+            return state
+        return {**state, "guessing": abs(loss)}
+
+    def _stepped(self, state: State, step: Step) -> State:
+        state = {**state, "seen_rows": state["seen_rows"] + step.rows}
+        if state["guessing"] is None and is_usable(step.loss):
+            first = [*state["first"], abs(step.loss)]
+            state |= {"first": first, "guessing": median(first) if len(first) == _learning.FEW else None}
+        return state
+
+    def _evaluated(self, state: State, record: Eval) -> tuple[State, list[Finding]]:
         score, loss = _scores.value(record, self.metric), _scores.value(record, "loss")
-        if score is None or loss is None or not is_usable(train_loss):
+        train_loss = record.train_loss
+        if score is None or loss is None or train_loss is None or not is_usable(train_loss):
             return state, []
-        now = {
-            "step": record.step,
-            "loss": loss,
-            "train_loss": train_loss,
-            "score": score,
-            "best": state["best"],
-        }
+        now = {"step": record.step, "loss": loss, "train_loss": train_loss, "score": score}
         best, lowest = state["best"], state["lowest"]
-        state = {**state, "scale": state["scale"] or abs(loss), "evaluations": state["evaluations"] + 1}
+        scale = state["scale"] or state["guessing"] or abs(loss)
+        state = {**state, "scale": scale, "evaluations": state["evaluations"] + 1}
         if lowest is None or loss <= lowest["loss"]:
             return {**state, "lowest": now, "best": self._better(best, score), "since": [], "told": False}, []
         since = [*state["since"], now][-self.patience :]
         state = {**state, "since": since}
-        is_due = not state["told"] and len(since) == self.patience
-        finding = self._judge(state, record) if is_due else None
+        finding = None if state["told"] else self._judge(state, record)
         state = {**state, "best": self._better(best, score)}
         if finding is None:
             return state, []
@@ -108,26 +137,39 @@ class Overfitting(msgspec.Struct, frozen=True, kw_only=True):
 
     def _judge(self, state: State, record: Eval) -> Finding | None:
         lowest, since, best = state["lowest"], state["since"], state["best"]
+        now = since[-1]
+        has_fallen = now["train_loss"] < (1 - self.fall) * lowest["train_loss"]
+        has_gap = all(one["train_loss"] < self.gap * one["loss"] for one in since)
+        if not has_fallen or not has_gap:
+            return None
         base = max(1e-12, lowest["loss"])
-        least, rise = min(one["loss"] for one in since) / base - 1, since[-1]["loss"] / base - 1
-        grown = since[-1]["loss"] - lowest["loss"]
-        train_loss = since[-1]["train_loss"]
-        has_fallen = train_loss < (1 - self.fall) * lowest["train_loss"]
-        if not has_fallen or least < self.rise or grown < self.matters * state["scale"]:
-            return None
-        score = mean([one["score"] for one in since])
-        noise = _scores.noise(best, record.rows, self.metric)
-        lost = -_scores.gain(score, best, self.metric)
-        score_fell = noise > 0 and lost > self.standard_errors * noise
-        share = train_loss / since[-1]["loss"]
-        has_gained = _scores.gain(score, lowest["score"], self.metric) > 0.5 * noise
-        passed = state["seen_rows"] / state["rows"] if state["rows"] else record.epoch
-        gained = _scores.gain(score, since[0]["best"], self.metric)
-        by_heart = share < self.by_heart and passed >= self.passes and gained <= 0.5 * noise
-        is_harmed = share < self.gap and not has_gained and (score_fell or rise >= self.rise_harmful)
-        if not is_harmed and not (by_heart and rise >= 0.5 * self.rise_harmful):
-            return None
-        return self._finding(state, record, score_fell, by_heart)
+        least, rise = min(one["loss"] for one in since) / base - 1, now["loss"] / base - 1
+        matters = least >= self.rise and now["loss"] - lowest["loss"] >= self.matters * state["scale"]
+        rows = record.rows or state["asked"]
+        noise = _scores.noise(best, rows, self.metric)
+        lost = [-_scores.gain(one["score"], best, self.metric) for one in since]
+        score_fell = noise > 0 and min(lost) > self.standard_errors * noise
+        passes = state["seen_rows"] / state["rows"] if state["rows"] else record.epoch
+        by_heart = passes >= self.passes and now["train_loss"] < self.by_heart * now["loss"]
+        if len(since) == self.patience:
+            score = mean([one["score"] for one in since])
+            has_gained = _scores.gain(score, lowest["score"], self.metric) > 0.5 * noise
+            harmful = 0.5 * self.rise_harmful if by_heart else self.rise_harmful
+            is_harmed = matters and not has_gained and (score_fell or rise >= harmful)
+            is_excused = has_gained and (_scores.is_falling(self.metric) or score >= 1 - self.wrong)
+            if is_harmed or (not is_excused and passes >= self.passes and self._is_too_sure(state, rows)):
+                return self._finding(state, record, score_fell, by_heart)
+        is_sure = passes >= 2 * self.passes and lost[-1] > self.sure * noise > 0
+        if matters and is_sure and rise >= self.rise_harmful:
+            return self._finding(state, record, score_fell, by_heart)
+        return None
+
+    def _is_too_sure(self, state: State, rows: int) -> bool:
+        now, lowest = state["since"][-1], state["lowest"]
+        if state["guessing"] is None or now["loss"] - now["train_loss"] < self.too_sure * state["guessing"]:
+            return False
+        error = abs(lowest["loss"]) * (1 / math.sqrt(rows) if rows > 0 else self.rise)
+        return bool(now["loss"] - lowest["loss"] > error)
 
     def _finding(self, state: State, record: Eval, score_fell: bool, by_heart: bool) -> Finding:
         lowest, now = state["lowest"], state["since"][-1]

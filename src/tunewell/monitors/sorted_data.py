@@ -35,6 +35,7 @@ class SortedData(msgspec.Struct, frozen=True, kw_only=True):
     explains: ClassVar[tuple[str, ...]] = (
         "oscillation", "loss_spike", "gradient_spike", "divergence", "forgetting", "collapse", "plateau",
         "exploding_gradient", "underfitting", "overfitting", "learning_rate_too_high", "learning_rate_too_low",
+        "vanishing_gradient",
     )  # fmt: skip
 
     def init(self) -> State:
