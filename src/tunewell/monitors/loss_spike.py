@@ -193,14 +193,21 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
             code="loss_spike",
             severity="warning" if is_severe else "info",
             summary=f"The loss of step {step.step} was {loss:.3g}{times}{named}{own}.",
-            meaning="One batch was far harder than the others. If the loss is back at once, little is lost.",
-            causes=[
+            meaning=(
+                "One batch pulled far harder than the others, though its rows are as easy."
+                if is_factor
+                else "One batch was far harder than the others. If the loss is back at once, little is lost."
+            ),
+            causes=["a weight of its rows, or a factor of the loss, that is far too large"] * is_factor
+            or [
                 "a bad or unlike row",
                 "a wrong label or target",
                 "learning rate too high, if it comes again",
             ],
             advice=[
-                "look at the rows of this batch",
+                "look at what multiplies the loss: weights, a scale"
+                if is_factor
+                else "look at the rows of this batch",
                 "set `max_grad_norm: 1.0`, so that one batch moves little",
             ],
             evidence={
