@@ -207,6 +207,7 @@ def _closed(opened: _Open, log: Sequence[Record], end: int) -> Incident:
     codes = [root, *(code for code in opened.codes if code != root)]
     first = next(finding for finding in findings if finding.code == root)
     ordered = [first, *(finding for finding in findings if finding is not first)]
+    of_root = [finding for finding in findings if finding.code == root]  # a consequence's causes would mislead
     evidence = next((f.evidence for f in ordered if set(f.evidence) - _OWN - {"onset"}), first.evidence)
     rows = _distinct(row for finding in ordered for row in finding.rows)
     after = aftermath(root, opened.effects, log, opened.first_place, opened.last_place, end)
@@ -221,8 +222,8 @@ def _closed(opened: _Open, log: Sequence[Record], end: int) -> Incident:
         seen=[told[code] for code in codes],
         meaning=first.meaning,
         evidence={key: value for key, value in evidence.items() if key not in _OWN},
-        causes=_distinct(cause for finding in ordered for cause in finding.causes),
-        advice=_distinct(advice for finding in ordered for advice in finding.advice),
+        causes=_distinct(cause for finding in of_root for cause in finding.causes),
+        advice=_distinct(advice for finding in of_root for advice in finding.advice),
         rows=rows,
         blamed=_blamed(rows, log[: opened.last_place + 1]),
         deeds=opened.deeds,
