@@ -28,6 +28,8 @@ class RandomActions(msgspec.Struct, frozen=True, kw_only=True):
     per_kind: int = 5
     total_budget: int = 40
 
+    guards: ClassVar[bool] = False
+    """To refuse an update is a repair of the autopilot's own."""
     seed: ClassVar[str] = ""
     """Set before a run; a policy is made by its name."""
 

@@ -34,11 +34,16 @@ class SetMaxGradNorm(_Action, tag="set_max_grad_norm", frozen=True):
 class Rollback(_Action, tag="rollback", frozen=True):
     """Load the last healthy commit before step `before`; the cursor stays, so the batches since are passed over.
 
-    The learning rate is multiplied by `learning_rate_factor` in the same transaction.
+    The learning rate is multiplied by `learning_rate_factor` in the same transaction. With `keeps_best` the run ends with
+    the weights that evaluated best on validation rows, as a run of this project's own loop does anyway. Weights are drawn
+    to 0 by `weight_decay` times the rate at each update from then on, beside what the optimizer does (other people's loops
+    alone).
     """
 
     before: int
     learning_rate_factor: float = 1.0
+    keeps_best: bool = False
+    weight_decay: float = 0.0
 
 
 class ExcludeRows(_Action, tag="exclude_rows", frozen=True):
@@ -114,10 +119,12 @@ class SetEpsilon(_Action, tag="set_epsilon", frozen=True):
 class ScaleLoss(_Action, tag="scale_loss", frozen=True):
     """Multiply the loss by `factor` before the backward pass and divide the gradients by it before the update.
 
-    In place of the factor before; 1: as it was.
+    In place of the factor before; 1: as it was. With `layers` the gradients of these alone are multiplied, and not divided
+    again: they are what is too small.
     """
 
     factor: float
+    layers: list[str] = []
 
 
 class ClearGradients(_Action, tag="clear_gradients", frozen=True):

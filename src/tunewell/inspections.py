@@ -103,7 +103,7 @@ class DataCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Rows looked at; 0: it could not be checked, and `why_not` says why."""
     why_not: str = ""
     rows: list[int] = []
-    """Ids of the rows (of the training split unless `detail` says otherwise), surest first, at most 1,000."""
+    """Ids of the rows (of the training split unless `detail` says otherwise), surest first, at most 5,000."""
     partners: list[int] = []
     """For rows that equal others: the id of the row that each of `rows` equals."""
     numbers: dict[str, float] = {}
@@ -123,7 +123,9 @@ class DataChecked(Fact, tag="data_checked", frozen=True, kw_only=True):
     ``z`` of it under a random order, ``drift`` of targets along the file. ``truncated_inputs``, ``truncated_targets``:
     rows that lost some at the end. ``unsupervised``: rows without any target that counts. ``input_scale``: numbers
     ``mean``, ``std``, ``largest``, ``rms`` of floating-point inputs. ``alignment``: by how many tokens targets are moved
-    against inputs. ``signal``: numbers ``accuracy``, ``chance``, ``standard_error`` of a simple model under
+    against inputs; of token targets that are not their inputs' own words ``count`` and ``rows``, the share ``own`` that
+    are, ``elsewhere`` that are another row's (``by_chance``: as many as chance gives), and ``shifted``, ``shifted_by``
+    where that row is a neighbour. ``signal``: numbers ``accuracy``, ``chance``, ``standard_error`` of a simple model under
     cross-validation, ``shifted_by``, ``shifted_accuracy`` with targets moved by one row, and on validation rows
     ``held_out_accuracy``, ``class_shifted_by``, ``class_shifted_accuracy`` with answers moved by one class.
     """

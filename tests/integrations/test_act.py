@@ -382,3 +382,144 @@ def test_what_on_says_is_done_under_observe_too() -> None:
     assert any(deed.action == does.ClearGradients() for deed in deeds_of(watch))
     finding = next(record for record in watch.records if isinstance(record, Finding))
     assert finding.code == "gradients_not_cleared"
+
+
+def test_going_back_to_the_beginning_begins_the_schedule_anew_over_what_is_left() -> None:
+    model = cnn()
+    optimizer = SGD(model.parameters(), 0.1)
+    scheduler = LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / 5) * (1 - step / 20))
+    _, watch = watched(model, optimizer, scheduler=scheduler, policy="cautious", total_steps=20)
+    start = [parameter.detach().clone() for parameter in model.parameters()]
+    train(model, optimizer, watch, 10, after_step=scheduler.step)
+    outcome = done(watch, does.Rollback(before=1))
+    assert "its schedule from the beginning, over the 10 left" in outcome.detail
+    assert all(map(torch.equal, start, model.parameters()))
+    train(model, optimizer, watch, 10, after_step=scheduler.step)
+    rates = [step.learning_rate for step in steps_of(watch)]
+    assert rates[10:] == pytest.approx(rates[0:10:2] + [0.1 * (1 - step / 20) for step in range(10, 20, 2)])
+    assert scheduler.get_last_lr() == pytest.approx([0.0]), "the loop's own schedule is not touched"
+
+
+@pytest.mark.parametrize("at", ["the last evaluation", "the end"])
+def test_a_run_ends_with_what_evaluated_best(at: str) -> None:
+    model = cnn()
+    total = 12 if at == "the last evaluation" else 100
+    optimizer, watch = watched(model, policy="cautious", total_steps=total)
+    seen: dict[int, dict[str, torch.Tensor]] = {}
+    for step, accuracy in ((4, 0.5), (8, 0.9), (12, 0.7)):
+        train(model, optimizer, watch, 4)
+        seen[step] = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        if step == 8:
+            watch.evaluated(1.0, {"accuracy": accuracy})
+            assert "evaluate best" in done(watch, does.Rollback(before=9, keeps_best=True)).detail
+        else:
+            watch.evaluated(1.0, {"accuracy": accuracy})
+    if at == "the end":
+        torch.testing.assert_close(dict(model.state_dict()), seen[12])
+        watch.close()
+    torch.testing.assert_close(dict(model.state_dict()), seen[8])
+    assert deeds_of(watch)[-1].detail == "the run ends with the weights of step 8, which evaluated best"
+    watch.close()
+    assert len(deeds_of(watch)) == 1, "they are there already"
+
+
+def test_nothing_is_put_back_at_the_end_where_nobody_asked() -> None:
+    model = cnn()
+    optimizer, watch = watched(model, policy="cautious", total_steps=8)
+    for accuracy in (0.9, 0.5):
+        train(model, optimizer, watch, 4)
+        before = model[-1].weight.detach().clone()
+        watch.evaluated(1.0, {"accuracy": accuracy})
+    watch.close()
+    assert torch.equal(model[-1].weight, before)
+    assert deeds_of(watch) == []
+
+
+def test_weights_decay_beside_the_optimizer() -> None:
+    model = nn.Linear(64, 10)
+    optimizer, watch = watched(model, SGD(model.parameters(), 0.1), policy="cautious")
+    train(nn.Sequential(nn.Flatten(), model), optimizer, watch, 1)
+    done(watch, does.Rollback(before=2, weight_decay=2.0))
+    weight, bias = model.weight.detach().clone(), model.bias.detach().clone()
+    logits = model(IMAGES[:4].flatten(1))
+    watch.loss(F.cross_entropy(logits, CLASSES[:4])).backward()
+    gradients = model.weight.grad.clone(), model.bias.grad.clone()
+    optimizer.step()
+    torch.testing.assert_close(model.weight.detach(), 0.8 * weight - 0.1 * gradients[0])
+    torch.testing.assert_close(model.bias.detach(), bias - 0.1 * gradients[1])
+
+
+def test_the_gradients_of_one_layer_are_multiplied() -> None:
+    model = cnn()
+    optimizer, watch = watched(model, SGD(model.parameters(), 0.1), policy="cautious")
+    train(model, optimizer, watch, 1)
+    outcome = done(watch, does.ScaleLoss(8.0, ["0"]))
+    assert outcome.undo == does.ScaleLoss(1.0, ["0"])
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    watch.loss(F.cross_entropy(model(IMAGES[:8]), CLASSES[:8])).backward()
+    gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    optimizer.step()
+    for name, parameter in model.named_parameters():
+        factor = 8.0 if name.startswith("0.") else 1.0
+        torch.testing.assert_close(parameter.detach(), before[name] - 0.1 * factor * gradients[name])
+
+
+def test_going_back_does_not_bring_back_layers_that_were_drawn_anew() -> None:
+    model = cnn()
+    optimizer, watch = watched(model, policy="cautious")
+    with torch.no_grad():
+        model[0].bias.fill_(-10.0)
+    train(model, optimizer, watch, 3)
+    done(watch, does.Rollback(before=1))
+    done(watch, does.Reinitialize(["0"]))
+    drawn = model[0].bias.detach().clone()
+    train(model, optimizer, watch, 3)
+    done(watch, does.Rollback(before=1))
+    assert torch.equal(model[0].bias, drawn)
+
+
+def test_rare_classes_are_drawn_as_often_and_then_told_by_a_corrected_loss() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    common = torch.nonzero(CLASSES < 5).flatten()[:190]
+    rare = torch.cat([torch.eq(CLASSES, label).nonzero().flatten()[:2] for label in range(5, 10)])
+    rows = torch.cat([common, rare])
+    images, classes = IMAGES[rows], CLASSES[rows]
+    optimizer = SGD(model.parameters(), 0.1)
+    _, watch = watched(model, optimizer, train=(images, classes), policy="cautious", total_steps=21)
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(0)).reshape(-1, 20).tolist()
+    rare_shares, losses = [], []
+    for step, ids in enumerate(watch.batches(order * 3)):
+        if step == 1:
+            assert "15 times; then the loss is corrected" in done(watch, does.BalanceClasses()).detail
+        if step == 21:
+            break
+        rare_shares.append(float((classes[ids] >= 5).float().mean()))
+        plain = model(images[ids]).detach() if step == 0 else None
+        logits = model(images[ids])
+        assert plain is None or torch.equal(plain, logits)
+        losses.append(logits)
+        watch.loss(F.cross_entropy(logits, classes[ids])).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert sum(rare_shares[2:16]) / 14 > 0.3
+    assert sum(rare_shares[17:]) / len(rare_shares[17:]) < 0.2, "as they stand in the data"
+    with torch.no_grad():
+        plain = model.eval()(images[:5])
+    corrected = model.train()(images[:5]) - plain
+    counts = torch.bincount(classes, minlength=10).float()
+    torch.testing.assert_close(corrected.detach(), (counts / 200).log().expand(5, 10), atol=1e-4, rtol=1e-4)
+    watch.close()
+    assert torch.equal(model(images[:5]), plain)
+
+
+RANDOM = "benchmarks.faultbench.arms:RandomActions"
+
+
+@pytest.mark.parametrize(
+    ("policy", "guards"), [("observe", False), ("cautious", True), ("autopilot", True), (RANDOM, False)]
+)
+def test_a_policy_says_whether_updates_are_refused(policy: str, guards: bool) -> None:
+    _, watch = watched(cnn(), policy=policy)
+    assert watch._hands.adjustments.refuses is guards
+    watch.close()

@@ -423,3 +423,22 @@ def test_a_wrong_loss_is_refused_in_words() -> None:
         watch.evaluated(1.0, targets=[1, 2], predictions=[1])
     optimizer.step()
     watch.close()
+
+
+def test_rows_are_reviewed_where_targets_are_tokens() -> None:
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(8, (128, 6), generator=generator)
+    targets = (tokens + 1) % 8
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(8, 16), nn.Linear(16, 8))
+    optimizer = AdamW(model.parameters(), lr=0.05)
+    with tunewell.watch(model, optimizer, train=(tokens, targets), folder=None) as watch:
+        for _ in range(2):
+            for rows in torch.arange(128).split(16):
+                loss = F.cross_entropy(model(tokens[rows]).transpose(1, 2), targets[rows])
+                watch.loss(loss, rows=rows).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+    reviews = [record for record in watch.records if type(record).__name__ == "RowsReviewed"]
+    assert [(one.epoch, one.estimate) for one in reviews] == [(1, 0.0), (2, 0.0)]
+    assert watch.verdicts()["label_noise"].kind == "fine"

@@ -52,6 +52,9 @@ def test_where_nearly_all_is_lost_the_output_layer_tells(look: Look, found: Foun
         fields = {"zero_gradients": zeros, "smallest_gradients": nothing, "output_layer": "head"}
         return [look(number, silent_units={"second": silent}, **fields) for number in (1, 2)]
 
-    assert found(GradientUnderflow(), wiped(silent=0.1, head=0.7))[0].evidence["layers"] == ["first", "second"]
+    assert found(GradientUnderflow(), wiped(silent=0.1, head=0.7))[0].evidence["layers"] == [
+        "first",
+        "second",
+    ]
     assert found(GradientUnderflow(), wiped(silent=1.0, head=0.7)) == []
     assert found(GradientUnderflow(), wiped(silent=0.1, head=0.0)) == []

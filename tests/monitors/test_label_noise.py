@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tunewell.inspections import RowsReviewed, Suspect
+from tunewell.inspections import DataCheck, DataChecked, RowsReviewed, Suspect
 from tunewell.monitors.label_noise import LabelNoise
 
 
@@ -49,3 +49,24 @@ def test_a_review_without_an_estimate_is_blind() -> None:
     assert LabelNoise().verdict(state).kind == "blind"
     state, _ = LabelNoise().update(LabelNoise().init(), reviewed(0, 0.0, 0.0))
     assert LabelNoise().verdict(state).kind == "fine"
+
+
+def test_clearly_more_rows_are_told_as_an_info(found: Callable[..., list]) -> None:
+    records = [reviewed(100, 9.0, 0.3), reviewed(110, 9.0, 0.3, 200), reviewed(280, 9.0, 0.3, 400)]
+    first, second = found(LabelNoise(), records)
+    assert (first.severity, second.severity) == ("warning", "info")
+    assert second.step == 400
+    assert len(second.rows) == 280
+
+
+def test_targets_that_are_not_their_rows_tokens_are_told_at_once(found: Callable[..., list]) -> None:
+    check = DataCheck(count=300, of=1000, rows=list(range(300)), numbers={"own": 0.7})
+    data = DataChecked(checks={"alignment": check})
+    (one,) = found(LabelNoise(), [data, reviewed(280, 9.0, 0.3)])
+    assert (one.step, one.severity) == (1, "warning")
+    assert one.rows == list(range(300))
+    assert (
+        "300 are named (their targets are not the tokens of their own inputs, such as row 0's)" in one.summary
+    )
+    right = DataCheck(of=1000, numbers={"own": 1.0})
+    assert found(LabelNoise(), [DataChecked(checks={"alignment": right})]) == []

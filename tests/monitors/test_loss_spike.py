@@ -47,7 +47,10 @@ def test_a_high_batch_that_heals_is_info_at_most(
 def test_one_wrong_row_of_a_batch_of_two_is_no_spike(
     step: Callable[..., Step], started: Callable[..., Started], found: Found
 ) -> None:
-    usual = [started(), *(step(number, loss=0.005 + 0.001 * (number % 5), rows=2) for number in range(1, 101))]
+    usual = [
+        started(),
+        *(step(number, loss=0.005 + 0.001 * (number % 5), rows=2) for number in range(1, 101)),
+    ]
     assert found(LossSpike(), [*usual, step(101, loss=1.3, rows=2), step(102, loss=0.005, rows=2)]) == []
     assert found(LossSpike(), [*usual, step(101, loss=1.3, rows=32), step(102, loss=0.005, rows=2)])
 

@@ -87,3 +87,15 @@ def test_validation_rows_taken_for_one_other_class(
     assert len(findings) == count
     if findings:
         assert "`0` as `1`" in findings[0].summary
+
+
+def test_the_tokens_of_the_row_before(found: Callable[..., list]) -> None:
+    numbers = {"offset": 1.0, "share": 0.1, "next": 0.1, "own": 0.0, "elsewhere": 1.0, "by_chance": 0.1}
+    moved = {"shifted": 0.99, "shifted_by": -1.0}
+    record = DataChecked(checks={"alignment": DataCheck(of=100, numbers=numbers | moved)})
+    (one,) = found(ShiftedLabels(), [record])
+    assert "99% of the rows the targets are the tokens of the row before it" in one.summary
+    still = DataChecked(
+        checks={"alignment": DataCheck(of=100, numbers=numbers | {"shifted": 0.1, "shifted_by": 1.0})}
+    )
+    assert found(ShiftedLabels(), [still]) == []

@@ -206,7 +206,7 @@ def test_what_can_not_be_done_before_there_are_batches_is_done_with_the_first() 
             return msgspec.structs.replace(super().facts(), actions=frozenset(can))
 
     loop = Late(Judge("autopilot"))
-    loop.record(DataChecked(checks={}), finding("duplicates", 0, "warning", rows=[3, 4]))
+    loop.record(DataChecked(checks={}), finding("conflicting_labels", 0, "warning", rows=[3, 4]))
     assert loop.of(Acted) == []
     loop.train(around(0.5, 3))
     assert loop.done() == [does.ExcludeRows([3, 4])]
@@ -245,12 +245,12 @@ def test_a_raised_rate_that_breaks_the_run_is_taken_back_with_its_weights() -> N
     low = finding("learning_rate_too_low", 50, "warning", evidence={"onset": 30, "update_ratio": 1e-5})
     loop.commits = (50,)
     loop.train(around(0.7, 50), low)
-    assert loop.done() == [does.ScaleLearningRate(pytest.approx(300.0))]
+    assert loop.done() == [does.ScaleLearningRate(pytest.approx(1000.0))]
     loop.train(around(5.0, 10), finding("divergence", 60, evidence={"onset": 52}))
     assert loop.done()[1:] == [
-        does.ScaleLearningRate(pytest.approx(1 / 300)),
+        does.ScaleLearningRate(pytest.approx(1 / 1000)),
         does.Rollback(51),
-        does.ScaleLearningRate(pytest.approx(300**0.5)),
+        does.ScaleLearningRate(pytest.approx(1000**0.5)),
     ]
     [effect] = loop.of(Effect)
     assert effect.helped is False
@@ -271,7 +271,7 @@ def test_a_rate_is_raised_for_as_long_as_that_makes_the_loss_fall_faster() -> No
     loop.train(falling(1.7, 0.16, 20))
     assert [effect.helped for effect in loop.of(Effect)] == [True, True, False]
     assert loop.done() == [
-        does.ScaleLearningRate(pytest.approx(30.0)),
+        does.ScaleLearningRate(pytest.approx(100.0)),
         does.ScaleLearningRate(3.0),
         does.ScaleLearningRate(3.0),
         does.ScaleLearningRate(pytest.approx(1 / 3)),

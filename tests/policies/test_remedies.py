@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tunewell import actions as does
@@ -39,9 +40,9 @@ ROWS = [4, 7]
 @pytest.mark.parametrize(
     ("code", "evidence", "expected"),
     [
-        ("learning_rate_too_high", {"onset": 1, "update_ratio": 0.02}, [does.Rollback(1, 0.05)]),
+        ("learning_rate_too_high", {"onset": 1, "update_ratio": 0.04}, [does.Rollback(1, 0.25)]),
         ("learning_rate_too_high", {"onset": 280, "rate_jump": 100.0}, [does.Rollback(280, 0.01)]),
-        ("learning_rate_too_low", {"onset": 1, "update_ratio": 1e-5}, [does.Rollback(1, 300.0)]),
+        ("learning_rate_too_low", {"onset": 1, "update_ratio": 1e-4}, [does.Rollback(1, 100.0)]),
         ("learning_rate_too_low", {"onset": 1, "update_ratio": 1e-9}, [does.Rollback(1, 1000.0)]),
         ("no_warmup", EARLY, [does.Rollback(1), does.Rewarm(100)]),
         ("schedule_too_fast", {"onset": 1, "ticks": 4}, [does.StretchSchedule(4.0)]),
@@ -73,12 +74,66 @@ def test_the_first_remedy_of_each_fault(code: str, evidence: dict[str, Any], exp
     assert first(code, evidence=evidence) == expected
 
 
-@pytest.mark.parametrize(
-    "code", ["label_noise", "leakage", "duplicates", "conflicting_labels", "truncated_targets", "non_finite"]
-)
+@pytest.mark.parametrize("code", ["label_noise", "leakage", "conflicting_labels", "non_finite"])
 def test_bad_rows_are_left_out(code: str) -> None:
     assert first(code, rows=ROWS) == [does.ExcludeRows(ROWS)]
     assert not isinstance(next(iter(first(code)), None), does.ExcludeRows)
+
+
+def test_copies_stay_and_cut_rows_go_only_where_they_are_few() -> None:
+    assert first("duplicates", rows=ROWS) == []
+    few = {"truncated": 2, "of": 100}
+    assert first("truncated_targets", rows=ROWS, evidence=few) == [does.ExcludeRows(ROWS)]
+    assert first("truncated_targets", rows=ROWS, evidence={"truncated": 40, "of": 100}) == []
+
+
+def test_what_evaluated_best_is_gone_back_to_and_kept() -> None:
+    known = facts(best_step=210, learning_rate=1e-3)
+    assert first("overfitting", known, evidence={"onset": 200}) == [
+        does.Rollback(211, keeps_best=True, weight_decay=pytest.approx(1.43))
+    ]
+    again = msgspec.structs.replace(known, keeps_best=True)
+    assert first("overfitting", again, evidence={"onset": 200}) == [
+        does.Rollback(211, keeps_best=True), does.Stop(success=True),
+    ]  # fmt: skip
+    unlike = msgspec.structs.replace(known, balances=True)
+    assert first("overfitting", unlike, evidence={"onset": 200}) == [], (
+        "rare classes hardly count in the score"
+    )
+    slowly = first("forgetting", known, evidence={"onset": 266})
+    assert slowly == [does.Rollback(266, learning_rate_factor=0.05, keeps_best=True)], (
+        "35 did it, 700 are left"
+    )
+    assert first("forgetting", again, evidence={"onset": 266}) == [], "it is under way"
+
+
+def test_layers_without_a_gradient_get_one_as_large_as_the_others() -> None:
+    known = facts(
+        step=21,
+        actions=frozenset({"scale_loss", "rollback"}),
+        layer_norms=((21, {"first": 1e-6, "second": 2.0, "head": 4.0}),),
+    )
+    found = first("vanishing_gradient", known, evidence={"layers": ["first"], "onset": 1})
+    assert found == [does.ScaleLoss(3e6, ["first"]), does.Rollback(1)]
+    as_small = msgspec.structs.replace(known, layer_norms=((21, {"first": 1e-2, "second": 2.0}),))
+    assert first("vanishing_gradient", as_small, evidence={"layers": ["first"], "onset": 1})[0] == (
+        does.ScaleLoss(4096.0)
+    )
+
+
+def test_sgds_updates_tell_of_gradients_as_well_as_of_the_rate() -> None:
+    plain = facts(actions=frozenset({"rollback"}))
+    evidence = {"onset": 1, "update_ratio": 0.1}
+    assert first("learning_rate_too_high", plain, evidence=evidence) == [does.Rollback(1, 0.01)]
+
+
+def test_elsewhere_going_back_to_the_start_is_worth_it_while_little_is_lost() -> None:
+    early = facts(step=2, rollback_gives_back=False)
+    assert first("double_softmax", early, evidence=EARLY) == [does.TakeLogarithm(), does.Rollback(1)]
+    assert first("sorted_data", early, evidence=EARLY) == [does.Rollback(1), does.ShuffleRows()]
+    low = {"onset": 1, "update_ratio": 1e-4}
+    unmoved = first("learning_rate_too_low", facts(rollback_gives_back=False), evidence=low)
+    assert unmoved == [does.Rollback(1, 100.0)], "nothing was learned that could be lost"
 
 
 def test_what_was_usual_before_the_trouble_bounds_gradients() -> None:
@@ -101,6 +156,13 @@ def test_a_rate_that_left_its_schedule_is_brought_back_exactly() -> None:
     known = facts(rates=rates, norms=tuple((step, 1.0) for step in range(200, 300)))
     for code in ("loss_spike", "divergence", "exploding_gradient"):
         assert first(code, known, evidence={"onset": 282}) == [does.Rollback(282, pytest.approx(0.025))]
+
+
+def test_what_one_batch_brought_about_does_not_cost_the_rate() -> None:
+    evidence = {"onset": 250, "cause": "loss_spike"}
+    assert first("divergence", evidence=evidence) == [does.Rollback(250)]
+    again = facts(failed={"divergence": ("rollback_and_lower_rate",)})
+    assert first("divergence", again, evidence=evidence) == [does.Rollback(250, 0.05)]
 
 
 def test_without_a_commit_the_least_is_done() -> None:

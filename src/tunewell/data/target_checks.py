@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tunewell.data.belonging import belonging
 from tunewell.data.checked_rows import IGNORED, Array, CheckedRows
 from tunewell.inspections import DataCheck
 
@@ -14,6 +15,9 @@ _ENDS = 0.1
 """Share of rows that a token must end for it to be the end's mark."""
 _ONLY_AT_ENDS = 0.9
 """Share of its places that must be ends."""
+_PAST_THE_END = 0.25
+"""Rows whose target goes on behind their input's end, beside those where it is the other way round, from which inputs
+and targets don't belong together. In rows shuffled apart both are about as many; a cut target never goes on."""
 _SAMPLE = 2_000
 
 
@@ -61,7 +65,8 @@ def check_truncated_targets(rows: CheckedRows) -> DataCheck:
     """Return the check ``truncated_targets``: sequences that lost their end.
 
     A target has lost its end when real input goes on behind its last supervised place, or when it does not end with
-    the mark that others end with: a token that ends at least a tenth of the rows and stands almost nowhere else.
+    the mark that others end with: a token that ends at least a tenth of the rows and stands almost nowhere else. Where
+    targets go on behind their input's end as well, the two don't belong together, and lengths say nothing.
     """
     if rows.target_kind != "sequences":
         return DataCheck(why_not="targets are not sequences")
@@ -80,7 +85,9 @@ def check_truncated_targets(rows: CheckedRows) -> DataCheck:
     if lengths is not None:
         behind = lengths - 1 - last  # one place more where targets are the inputs moved by one
         usual = int(np.bincount(np.clip(behind[some], 0, None)).argmax())
-        cut |= some & (behind > max(usual, 1))
+        longer = some & (behind > max(usual, 1))
+        if (some & (behind < 0)).sum() <= _PAST_THE_END * longer.sum():
+            cut |= longer
     return _marked(rows, cut)
 
 
@@ -98,7 +105,12 @@ def _input_lengths(rows: CheckedRows) -> Array | None:
         return None
     tokens = np.asarray(rows.inputs)
     real = tokens >= 0
-    behind = tokens[rows.targets[:, -1] == IGNORED, -1]  # where a row has ended, this is padding
+    supervised = rows.targets != IGNORED
+    some, places = supervised.any(axis=1), np.arange(tokens.shape[1])
+    last = places[-1] - supervised[:, ::-1].argmax(axis=1)
+    behind = tokens[
+        some[:, None] & (places > last[:, None] + 1)
+    ]  # the end's own mark may stand one place further
     if len(behind):
         found, counts = np.unique(behind, return_counts=True)
         if counts.max() >= _ENDS * len(behind):
@@ -147,7 +159,8 @@ def check_alignment(rows: CheckedRows) -> DataCheck:
 
     ``offset``: targets[i] == inputs[i + offset] for most supervised places; 0 where the model moves them itself
     (transformers), 1 where the loop has done it. ``share``: places for which it holds; ``next``: for one place further
-    (or nearer), so that a text of one repeated token decides nothing.
+    (or nearer), so that a text of one repeated token decides nothing. Counted are rows whose targets are not the tokens
+    of their own inputs where those of most others are; more numbers as in `belonging`.
     """
     if rows.kind != "tokens" or rows.target_kind != "sequences":
         return DataCheck(why_not="inputs and targets are not both token sequences")
@@ -161,7 +174,10 @@ def check_alignment(rows: CheckedRows) -> DataCheck:
         "share": round(shares[order[0]], 4),
         "next": round(shares[order[1]], 4),
     }
-    return DataCheck(of=len(tokens), numbers=numbers)
+    apart = belonging(rows)
+    return DataCheck(
+        count=apart.count, of=apart.of or len(rows), rows=apart.rows, numbers=numbers | apart.numbers
+    )
 
 
 def _share(tokens: Array, targets: Array, offset: int) -> float:

@@ -15,7 +15,7 @@ from tunewell.actions import Action
 from tunewell.integrations.adjustments import Adjustments, is_no_bound
 from tunewell.integrations.interventions import Interventions, draw_anew, put_into
 from tunewell.integrations.row_order import RowOrder
-from tunewell.integrations.snapshots import Snapshots
+from tunewell.integrations.snapshots import Snapshot, Snapshots
 from tunewell.integrations.updates import Updates
 from tunewell.monitors import Watch
 from tunewell.records import Rewound
@@ -40,6 +40,8 @@ _ANYWHERE = frozenset(
         "stop",
     }
 )
+BALANCED = 0.75
+"""Share of what is left of a run in which classes are drawn alike before the loss alone makes up for their numbers."""
 _ROWS = frozenset({"exclude_rows", "include_rows", "shuffle_rows"})
 
 
@@ -65,6 +67,8 @@ class Hands:
     snapshots: Snapshots
     rows: RowOrder
     watch: Watch
+    keeps_best: bool = False
+    """The run ends with the weights that evaluated best."""
     stop: does.Stop | None = None
     stop_reason: str = ""
 
@@ -104,9 +108,10 @@ def apply(action: Action, hands: Hands, reason: str) -> Outcome:
         case does.Freeze() | does.Unfreeze() | does.Reinitialize() | does.Optimize():
             return _of_layers(action, hands)
         case does.SetMode() | does.TakeLogarithm() | does.NormalizeInputs():
+            hands.snapshots.forget_best()
             return _of_model(action, hands.interventions)
         case does.ExcludeRows() | does.IncludeRows() | does.ShuffleRows() | does.BalanceClasses():
-            return _of_rows(action, hands.rows)
+            return _of_rows(action, hands)
         case does.Rollback():
             return _roll_back(action, hands)
         case does.Stop():
@@ -162,8 +167,9 @@ def _of_rate(action: Action, hands: Hands) -> Outcome:
 
 def _rate(hands: Hands) -> float:
     """Return the largest rate of the coming update, as schedule and adjustments make it now."""
-    factor = hands.adjustments.factor_at(hands.updates.step + 1)
-    return max(float(rate) for rate in hands.adjustments.scheduled()) * factor
+    coming = hands.updates.step + 1
+    factor = hands.adjustments.factor_at(coming)
+    return max(float(rate) for rate in hands.adjustments.scheduled(coming)) * factor
 
 
 def _of_gradients(action: Action, adjustments: Adjustments) -> Outcome:
@@ -187,6 +193,12 @@ def _of_gradients(action: Action, adjustments: Adjustments) -> Outcome:
             adjustments.divisor = divisor
             by = f"{divisor:g}" if divisor else "the number of backward passes"
             return Outcome("applied", f"the gradient is divided by {by} before each update", undo)
+        case does.ScaleLoss(factor=factor, layers=layers) if factor > 0 and layers:
+            undo = does.ScaleLoss(adjustments.layer_factors.get(layers[0], 1.0), layers)
+            adjustments.layer_factors |= dict.fromkeys(layers, factor)
+            return Outcome(
+                "applied", f"the gradients of {_listed(layers)} are multiplied by {factor:.3g}", undo
+            )
         case does.ScaleLoss(factor=factor) if factor > 0:
             undo = does.ScaleLoss(adjustments.loss_factor)
             adjustments.loss_factor = factor
@@ -225,6 +237,8 @@ def _of_layers(action: Action, hands: Hands) -> Outcome:
         case does.Reinitialize():
             owners = {name.rpartition(".")[0]: modules[name.rpartition(".")[0]] for name in own}
             draw_anew(hands.model, list(owners.values()), hands.optimizer)
+            hands.snapshots.forget_best()
+            hands.snapshots.mend(own)
             return Outcome("applied", f"{len(own)} parameters of {_listed(action.layers)} were drawn anew")
         case does.Freeze():
             for parameter in own.values():
@@ -260,7 +274,8 @@ def _of_model(action: Action, interventions: Interventions) -> Outcome:
     return Outcome("refused", "a standard deviation is above 0")
 
 
-def _of_rows(action: Action, rows: RowOrder) -> Outcome:
+def _of_rows(action: Action, hands: Hands) -> Outcome:
+    rows = hands.rows
     match action:
         case does.ExcludeRows(rows=asked):
             fresh = sorted(set(asked) - rows.excluded)
@@ -275,8 +290,28 @@ def _of_rows(action: Action, rows: RowOrder) -> Outcome:
             rows.shuffles = True
             return Outcome("applied", "rows come in random order from the next batch on")
         case _:
-            rows.balances = True
-            return Outcome("applied", "each class is drawn alike from the next batch on")
+            return _balance(hands)
+
+
+def _balance(hands: Hands) -> Outcome:
+    """Draw each class alike; in the last quarter of what is left rows come as they stand, with a corrected loss.
+
+    Rare rows that are drawn again and again show the model what tells their class apart, and are then learned by heart.
+    """
+    rows, interventions = hands.rows, hands.interventions
+    rows.balances, rows.balanced_batches = True, None
+    detail = "each class is drawn alike from the next batch on"
+    total = hands.adjustments.total_steps
+    if total is None or total <= hands.updates.step:
+        return Outcome("applied", detail)
+    first = rows.balanced_batches = round(BALANCED * (total - hands.updates.step))
+
+    def is_due() -> bool:
+        return rows.balances and not rows.draws_balanced
+
+    interventions.correct_for_classes(rows.class_counts(), is_due)
+    rows.can_correct = lambda: interventions.can_correct
+    return Outcome("applied", f"{detail}, {first} times; then the loss is corrected for how common each is")
 
 
 def _roll_back(action: does.Rollback, hands: Hands) -> Outcome:
@@ -288,12 +323,36 @@ def _roll_back(action: does.Rollback, hands: Hands) -> Outcome:
     hands.watch.unpack(snapshot.judgement)
     hands.adjustments.rate_factor *= action.learning_rate_factor
     detail = f"weights and optimizer of step {left} → {snapshot.step}; the loop goes on with its next batch"
+    if snapshot.step == 0 and hands.adjustments.total_steps is not None:
+        hands.adjustments.began_behind = left
+        detail += (
+            f", and its schedule from the beginning, over the {hands.adjustments.total_steps - left} left"
+        )
     if action.learning_rate_factor != 1.0:
         detail += f"; learning rate × {action.learning_rate_factor:g}, now {_rate(hands):.3g}"
-    rewound = Rewound(
+    if action.weight_decay > 0:
+        hands.adjustments.weight_decay = action.weight_decay
+        detail += f"; weights are decayed by {action.weight_decay:.3g} times the rate"
+    if action.keeps_best and hands.snapshots.best is not None:
+        hands.keeps_best = True
+        detail += "; the run ends with the weights that evaluate best"
+    return Outcome("applied", detail, rewound=_rewound(left, snapshot))
+
+
+def end_with_best(hands: Hands) -> Outcome | None:
+    """Put the weights back that evaluated best, where a rollback asked for it; None: they are there, or nobody asked."""
+    best = hands.snapshots.best
+    if not hands.keeps_best or best is None or hands.snapshots.is_best():
+        return None
+    hands.snapshots.restore(best)
+    detail = f"the run ends with the weights of step {best.step}, which evaluated best"
+    return Outcome("applied", detail, rewound=_rewound(hands.updates.step, best))
+
+
+def _rewound(left: int, snapshot: Snapshot) -> Rewound:
+    return Rewound(
         time=time.time(), step=left, to_step=snapshot.step, commit=snapshot.number, reason="rollback"
     )
-    return Outcome("applied", detail, rewound=rewound)
 
 
 def _listed(names: Sequence[str]) -> str:

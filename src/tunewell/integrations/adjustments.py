@@ -35,6 +35,14 @@ class Adjustments:
         self.warms_for = 0
         self.stretch = 1.0
         """How many times slower the schedule runs than its own steps do."""
+        self.total_steps: int | None = None
+        """Updates of the whole run; None: nobody said."""
+        self.began_behind = 0
+        """Update behind which the training began anew: the whole schedule fits into what is left since then."""
+        self.layer_factors: dict[str, float] = {}
+        """By layer what its gradient is multiplied by before each update."""
+        self.weight_decay = 0.0
+        """What is decayed beside the optimizer's own decay, as in AdamW; of matrices alone."""
         self.max_grad_norm: float | None = None
         self.layer_bounds: dict[str, float] = {}
         self.divisor = 1.0
@@ -79,6 +87,10 @@ class Adjustments:
             self.scale_gathered(parameters, 1 / divisor)
             update.divisor = divisor
             update.norms = GradientNorms(parameters)
+        for name, parameter in parameters.items():
+            factor = self.layer_factors.get(layers.of[name], 1.0)
+            if factor != 1.0 and (gradient := values(parameter)) is not None:
+                gradient.mul_(factor)
         if self.layer_bounds or self.max_grad_norm is not None:
             norms = GradientNorms(parameters)
             norms.clip_layers(self.layer_bounds, layers.of)
@@ -86,6 +98,7 @@ class Adjustments:
                 norms.clip(self.max_grad_norm)
                 update.max_grad_norm = self.max_grad_norm
         self._set_rates(update.step)
+        self._decay()
 
     def after(self, parameters: Mapping[str, nn.Parameter]) -> None:
         """Put the schedule's rates back, and clear gradients where nobody else does."""
@@ -107,23 +120,41 @@ class Adjustments:
             factor *= WARM + (1 - WARM) * max(0.0, done)
         return factor
 
-    def scheduled(self) -> list[float | Tensor]:
-        """Return each group's rate as the schedule makes it, slowed down where that was asked for."""
+    def scheduled(self, step: int) -> list[float | Tensor]:
+        """Return each group's rate at update `step` as the schedule makes it, slowed down or begun anew where that was
+        asked for: it is never further than the loop's own, so that its rate was seen already."""
         now = [group["lr"] for group in self._optimizer.param_groups]
-        if self.stretch == 1.0 or not self._rates_seen:
+        share = self._share_passed(step) / self.stretch
+        if share == 1.0 or not self._rates_seen:
             return now
         slowed: list[float | Tensor] = []
         for place, rate in enumerate(now):
             seen = self._rates_seen[min(place, len(self._rates_seen) - 1)]
-            earlier = seen[int((len(seen) - 1) / self.stretch)]
+            earlier = seen[math.floor(round((len(seen) - 1) * share, 6))]
             slowed.append(torch.full_like(rate, earlier) if isinstance(rate, Tensor) else earlier)
         return slowed
 
+    def _decay(self) -> None:
+        if not self.weight_decay:
+            return
+        for group in self._optimizer.param_groups:
+            keep = 1 - min(1.0, float(group["lr"]) * self.weight_decay)
+            for parameter in group["params"]:
+                if parameter.grad is not None and parameter.dim() >= 2:
+                    parameter.mul_(keep)
+
+    def _share_passed(self, step: int) -> float:
+        """Return how far a schedule that began anew is at update `step`, beside the one that did not."""
+        made, lost = step - 1, self.began_behind
+        if not lost or self.total_steps is None or not lost <= made < self.total_steps:
+            return 1.0
+        return (made - lost) / (self.total_steps - lost) * self.total_steps / made
+
     def _set_rates(self, step: int) -> None:
         factor = self.factor_at(step)
-        if factor == 1.0 and self.stretch == 1.0:
+        if factor == 1.0 and self.stretch == 1.0 and not self.began_behind:
             return
-        scheduled = self.scheduled()
+        scheduled = self.scheduled(step)
         for group, rate in zip(self._optimizer.param_groups, scheduled, strict=True):
             ours = rate * factor
             self._own_rates.append((group["lr"], ours))

@@ -35,6 +35,8 @@ class GivenRows:
         is_number = targets.dtype.kind == "f" and targets.size == len(targets)
         self.numbers: np.ndarray | None = targets.astype(np.float64).reshape(-1) if is_number else None
         """(rows,) targets of a regression, else None."""
+        self.are_tokens = targets.ndim == 2 and targets.dtype.kind in "iu" and targets.shape[1] > 1
+        """Whether the targets may be (rows, tokens)."""
 
     def __len__(self) -> int:
         return len(self.inputs)

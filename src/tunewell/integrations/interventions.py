@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -15,6 +16,8 @@ from tunewell.probes.modes import Modes
 
 _SMALLEST = 1e-12
 """Probability below which a logarithm is cut off."""
+_ABSENT = 0.5
+"""Rows that a class without any is taken to have."""
 
 
 class Interventions:
@@ -23,6 +26,8 @@ class Interventions:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._handles: dict[str, RemovableHandle] = {}
+        self.can_correct = False
+        """The newest pass in training gave logits that can be corrected for how common classes are."""
 
     def __contains__(self, name: str) -> bool:
         return name in self._handles
@@ -65,6 +70,32 @@ class Interventions:
 
         handle = self._model.register_forward_pre_hook(hook, prepend=True, with_kwargs=True)
         self._hook("inputs", handle)
+
+    def correct_for_classes(self, counts: np.ndarray, is_due: Callable[[], bool]) -> None:
+        """Add the logarithm of each class's share of the rows to the logits in training, as long as `is_due`.
+
+        What is learned then is how rows speak for a class beyond how common it is (logit adjustment: Menon et al., 2021,
+        arXiv:2007.07314). An output that is no (rows, classes), or a loss that the model computes itself, is left alone.
+        """
+
+        def hook(model: nn.Module, _: Any, output: Any) -> Any:
+            if not (torch.is_grad_enabled() and model.training):
+                return None
+            logits = getattr(output, "logits", output)
+            is_logits = isinstance(logits, Tensor) and logits.is_floating_point() and logits.dim() == 2
+            self.can_correct = is_logits and logits.shape[1] >= max(2, len(counts))
+            self.can_correct &= getattr(output, "loss", None) is None
+            if not self.can_correct or not is_due():
+                return None
+            rows = torch.full((logits.shape[1],), _ABSENT).to(logits)
+            rows[: len(counts)] = torch.as_tensor(counts).to(logits).clamp_min(_ABSENT)
+            corrected = logits + (rows / rows.sum()).log()
+            if isinstance(output, Tensor):
+                return corrected
+            output.logits = corrected
+            return output
+
+        self._hook("classes", self._model.register_forward_hook(hook))
 
     def remove(self) -> None:
         """Take the hooks away."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
 import msgspec
 
+from tunewell.actions import Rollback
 from tunewell.integrations import act
 from tunewell.integrations.act import Hands, Outcome
 from tunewell.integrations.journal import Journal
+from tunewell.monitors._scores import is_falling
 from tunewell.policies import Facts, Judge, Proposal
 from tunewell.records import Acted, Answered, Eval, Finding, Note, Record, Step
 from tunewell.runs.folder import RunFolder
@@ -70,11 +73,34 @@ class Judging:
             else:
                 self.record(msgspec.structs.replace(decision, time=time.time()))
 
+    def keep_if_best(self, record: Eval) -> None:
+        """Copy the training where no evaluation on validation rows was better; called before `record` is judged."""
+        if record.split == "validation":
+            metric = next(iter(record.metrics), "loss")
+            value = record.loss if metric == "loss" else record.metrics[metric]
+            score = -value if is_falling(metric) else value
+            self._hands.snapshots.take_if_best(record.step, score, record.loss, self._journal.watch.pack())
+
+    def end_with_best(self, *, is_over: bool) -> None:
+        """Put the weights back that evaluated best, where a remedy asked for the run to end so.
+
+        `is_over`: the loop has ended, whatever was said of how many updates it would make.
+        """
+        if not is_over and self._hands.updates.step < (self._total_steps or math.inf):
+            return
+        best = self._hands.snapshots.best
+        outcome = act.end_with_best(self._hands)
+        if best is not None and outcome is not None:
+            action, reason = Rollback(before=best.step + 1), "a remedy asked for the best weights at the end"
+            self._log(Proposal(action, reason, "", self._judge.name), outcome)
+
     def _carry_out(self, proposal: Proposal) -> None:
         if self._judge.is_for_show(proposal):
-            outcome: Outcome | None = None
+            self._log(proposal, None)
         else:
-            outcome = act.apply(proposal.action, self._hands, proposal.reason)
+            self._log(proposal, act.apply(proposal.action, self._hands, proposal.reason))
+
+    def _log(self, proposal: Proposal, outcome: Outcome | None) -> None:
         self.record(
             Acted(
                 time=time.time(),
@@ -103,4 +129,7 @@ class Judging:
             actions=self._hands.can(),
             max_grad_norm=self._hands.adjustments.max_grad_norm,
             rollback_gives_back=False,
+            balances=self._hands.rows.balances,
+            keeps_best=self._hands.keeps_best,
+            best_step=None if self._hands.snapshots.best is None else self._hands.snapshots.best.step,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -15,6 +15,10 @@ class RowOrder:
         self.excluded: set[int] = set()
         self.shuffles = False
         self.balances = False
+        self.balanced_batches: int | None = None
+        """Batches in which each class is drawn alike before rows come as they stand again; None: all of them."""
+        self.can_correct: Callable[[], bool] = lambda: False
+        """Whether the loss can be corrected for how common classes are, in place of drawing them alike."""
         self.is_used = False
         self.first_batches: list[list[int]] = []
         self._num_rows, self._classes = num_rows, classes
@@ -31,8 +35,10 @@ class RowOrder:
             given = [int(row) for row in rows]
             for row in given:
                 self._seen.setdefault(row, None)
-            if self.shuffles or self.balances:
+            if self.shuffles or self.draws_balanced:
                 given = self._draw(len(given))
+            if self.balanced_batches:
+                self.balanced_batches -= 1
             kept = [row for row in given if row not in self.excluded]
             if kept:
                 yield kept
@@ -46,8 +52,21 @@ class RowOrder:
         """Whether rows can be drawn by class."""
         return self._classes is not None or any(label is not None for label in self._seen.values())
 
+    @property
+    def draws_balanced(self) -> bool:
+        """Whether the coming batch draws each class alike."""
+        return self.balances and (self.balanced_batches != 0 or not self.can_correct())
+
+    def class_counts(self) -> np.ndarray:
+        """Return (classes,) numbers of the rows that can be drawn, by class."""
+        labels = [self._label(row) for row in self._pool()]
+        return np.bincount([label for label in labels if label is not None and label >= 0])
+
+    def _label(self, row: int) -> int | None:
+        return int(self._classes[row]) if self._classes is not None else self._seen.get(row)
+
     def _draw(self, count: int) -> list[int]:
-        if self.balances:
+        if self.draws_balanced:
             return self._draw_balanced(count)
         while len(self._drawn) < count:
             pool = self._pool()
@@ -60,7 +79,7 @@ class RowOrder:
     def _draw_balanced(self, count: int) -> list[int]:
         by_class: dict[int, list[int]] = {}
         for row in self._pool():
-            label = int(self._classes[row]) if self._classes is not None else self._seen.get(row)
+            label = self._label(row)
             if label is not None:
                 by_class.setdefault(label, []).append(row)
         if not by_class:

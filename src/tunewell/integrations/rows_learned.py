@@ -9,6 +9,7 @@ import numpy as np
 from tunewell.data.beforehand import numbers_said_of_arrays, said_of_arrays
 from tunewell.data.number_review import NumberReview
 from tunewell.data.row_review import RowReview, is_due
+from tunewell.data.token_review import TokenReview
 from tunewell.inspections import RowsReviewed
 from tunewell.integrations.given_rows import GivenRows
 from tunewell.integrations.measure import to_numpy
@@ -21,7 +22,7 @@ class RowsLearned:
     def __init__(self, given: GivenRows, class_names: Sequence[str]) -> None:
         self._count = len(given)
         self._trained = 0
-        self._review: RowReview | NumberReview | None = None
+        self._review: RowReview | NumberReview | TokenReview | None = None
         if given.classes is not None and len(given.classes):
             count = max(len(class_names), int(given.classes.max()) + 1)
             names = [*class_names, *(str(label) for label in range(len(class_names), count))]
@@ -34,6 +35,8 @@ class RowsLearned:
             self._review = NumberReview(
                 np.arange(self._count), numbers, lambda: numbers_said_of_arrays(given.inputs, numbers)
             )
+        elif given.are_tokens:
+            self._review = TokenReview(np.arange(self._count))
 
     def note(self, update: Update) -> RowsReviewed | None:
         """Keep what an update showed of its rows; return what it comes to if the update ended an epoch."""
@@ -60,4 +63,15 @@ class RowsLearned:
                 if one.row_losses is None or one.row_losses.shape != (len(rows),):
                     return False
                 self._review.note_losses(rows, to_numpy(one.row_losses))
+            case TokenReview():
+                seen = one.seen
+                if seen is None or seen.log_probabilities is None or seen.losses.numel() % max(1, len(rows)):
+                    return False
+                if len(rows) != one.row_count or float(seen.count) != float(seen.counts.sum()):
+                    return False  # weighted: the losses are no probabilities
+                shape = (len(rows), -1)
+                losses, targets, counts = (
+                    to_numpy(tensor.reshape(shape)) for tensor in (seen.losses, seen.targets, seen.counts)
+                )
+                self._review.note_tokens(rows, losses, targets, counts)
         return True

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,13 +52,16 @@ class Snapshots:
         self._number = 0
         self._next = 0
         self._seconds = 0.0
+        self.best: Snapshot | None = None
+        """The training as it evaluated best on validation rows; kept where there is room for another copy."""
+        self._best_score: tuple[float, float] | None = None
         self.most = KEPT
         self.restored = 0
         """How often the training was put back."""
 
     def steps(self) -> tuple[int, ...]:
         """Return the steps that can be gone back to."""
-        return tuple(one.step for one in self._kept)
+        return tuple(sorted({one.step for one in self._all()}))
 
     def is_due(self, step: int, mean_seconds: float) -> bool:
         """Return whether a copy behind update `step` costs no more than its share; `mean_seconds` are an update's."""
@@ -75,22 +78,42 @@ class Snapshots:
         if self.most < 1 or not self._is_finite():
             self._next = step + FEWEST_UPDATES
             return False
-        with torch.no_grad():
-            tensors = {name: tensor.detach().clone() for name, tensor in self._tensors()}
-            moments = {
-                parameter: {name: _copy(value) for name, value in state.items()}
-                for parameter, state in self._optimizer.state.items()
-            }
-        self._number += 1
-        self._kept.append(Snapshot(self._number, step, tensors, moments, judgement))
+        self._kept.append(self._copied(step, judgement))
         if len(self._kept) > self.most:
             del self._kept[min(1, self.most - 1)]  # the beginning stays where there is room for two
         self._seconds = time.perf_counter() - began
         return True
 
+    def take_if_best(self, step: int, score: float, loss: float, judgement: dict[str, Any]) -> None:
+        """Copy the training where its `score` (the higher the better) is the best so far; `loss` decides between equals."""
+        now = (score, -loss if math.isfinite(loss) else -math.inf)
+        is_better = math.isfinite(score) and (self._best_score is None or now > self._best_score)
+        if is_better and self._is_finite() and (self.best is not None or self._affordable() > KEPT):
+            self.best, self._best_score = self._copied(step, judgement), now
+
+    def forget_best(self) -> None:
+        """The model is another one now: what was evaluated before can't be compared."""
+        self.best = self._best_score = None
+
+    def is_best(self) -> bool:
+        """Return whether the weights are those that evaluated best."""
+        now = dict(self._tensors())
+        return self.best is not None and all(
+            torch.equal(now[name], tensor) for name, tensor in self.best.tensors.items() if name in now
+        )
+
+    def mend(self, names: Iterable[str]) -> None:
+        """Put the present values of these parameters into every copy: going back must not bring the sick ones back."""
+        now = dict(self._tensors())
+        for one in self._all():
+            for name in names:
+                one.tensors[name] = now[name].detach().clone()
+                one.moments.pop(now[name], None)
+
     def last_before(self, before: int) -> Snapshot | None:
         """Return the newest one of a step less than `before`, or None."""
-        return next((one for one in reversed(self._kept) if one.step < before), None)
+        earlier = [one for one in self._all() if one.step < before]
+        return max(earlier, key=lambda one: one.step, default=None)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Put weights, buffers and the optimizer's moments back; rates and the schedule go on. Later copies are dropped."""
@@ -107,6 +130,19 @@ class Snapshots:
             parameter.grad = None
         while self._kept and self._kept[-1].step > snapshot.step:
             self._kept.pop()
+
+    def _all(self) -> list[Snapshot]:
+        return [*self._kept] if self.best is None else [*self._kept, self.best]
+
+    def _copied(self, step: int, judgement: dict[str, Any]) -> Snapshot:
+        with torch.no_grad():
+            tensors = {name: tensor.detach().clone() for name, tensor in self._tensors()}
+            moments = {
+                parameter: {name: _copy(value) for name, value in state.items()}
+                for parameter, state in self._optimizer.state.items()
+            }
+        self._number += 1
+        return Snapshot(self._number, step, tensors, moments, judgement)
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         yield from self._model.named_parameters()

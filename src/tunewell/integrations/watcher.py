@@ -33,7 +33,6 @@ from tunewell.integrations.snapshots import Snapshots
 from tunewell.integrations.update import Update
 from tunewell.integrations.updates import Updates
 from tunewell.monitors import Verdict, Watch
-from tunewell.monitors._scores import is_falling
 from tunewell.policies import Judge
 from tunewell.probes.ranks import Ranks
 from tunewell.problems import Problem, RunError
@@ -87,7 +86,7 @@ class Watcher:
         self._total_steps, self._num_classes = total_steps, num_classes
         adjustments = Adjustments(optimizer)
         self._acts = policy != "observe" or bool(on)
-        adjustments.refuses, adjustments.total_steps = judge.guards, total_steps
+        adjustments.refuses, adjustments.total_steps = judge.policy.guards or bool(on), total_steps
         self._updates = Updates(
             model, optimizer, Ticks(optimizer, scheduler), probe_steps, total_steps, adjustments, self._done
         )
@@ -174,10 +173,10 @@ class Watcher:
             in_training=self._updates.forwards.evaluated_in_training(),
             **evaluation.scores(metrics or {}, targets, predictions, self._class_names),
         )
-        self._keep_best(record)
+        if self._acts:
+            self._judging.keep_if_best(record)
         self._record(record)
-        if self._total_steps is not None and self._updates.step >= self._total_steps:
-            self._judging.end_with_best()
+        self._judging.end_with_best(is_over=False)
         self._updates.forwards.forget()
 
     def batches(self, order: Iterable[Sequence[int]]) -> Iterator[list[int]]:
@@ -197,7 +196,7 @@ class Watcher:
             return
         self._flush()
         if status in ("completed", "stopped"):
-            self._judging.end_with_best()
+            self._judging.end_with_best(is_over=True)
         self._updates.remove()
         self._hands.interventions.remove()
         self._beginning.remove()
@@ -329,15 +328,6 @@ class Watcher:
         is_well = self._acts and watch.incident is None and not step.skipped
         if is_well and snapshots.is_due(step.step, self._mean_seconds):
             snapshots.take(step.step, watch.pack())
-
-    def _keep_best(self, record: Eval) -> None:
-        if self._acts and record.split == "validation":
-            metric = next(iter(record.metrics), "loss")
-            value = record.loss if metric == "loss" else record.metrics[metric]
-            score = -value if is_falling(metric) else value
-            self._hands.snapshots.take_if_best(
-                record.step, score, record.loss, self._journal.watch.pack()
-            )
 
     def _begin(self, first: Update | None) -> None:
         """Log the beginning, once the first update shows what nobody said: how many classes there are."""

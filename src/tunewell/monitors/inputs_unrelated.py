@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from statistics import fmean
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -12,6 +14,11 @@ from tunewell.inspections import DataChecked, Tested
 from tunewell.monitors._protocol import State, Verdict, judged
 from tunewell.records import Eval, Finding, Record, Started, Step
 
+_MOST = 0.5
+"""Share of rows that is most of them."""
+_FIRST, _RECENT = 8, 64
+"""Updates whose losses are kept: of the first ones, and of the epoch's last ones."""
+
 
 class InputsUnrelated(msgspec.Struct, frozen=True, kw_only=True):
     """Neither a simple model nor the run itself can tell anything from the inputs after most of an epoch.
@@ -20,7 +27,11 @@ class InputsUnrelated(msgspec.Struct, frozen=True, kw_only=True):
     inputs (XOR, parity) it can't see. A run that is no better than guessing on validation rows shows little either:
     its rate may be wrong. Both together, after most rows were seen, leave the data: rows and targets that don't belong
     together, or inputs that never reach the model. That the outputs don't change when the inputs are replaced, which
-    a self-test tries, shows the latter at once. Chance is measured in standard errors of guessing.
+    a self-test tries, shows the latter at once. So do targets of a language model that are another row's tokens, word for
+    word and each row's once, and hardly ever their own. Chance is measured in standard errors of guessing.
+
+    The run is judged by its first evaluation after most of an epoch, or when the epoch is over by the one before, unless
+    its training loss is below that of guessing by then: in a first epoch each row is new to the model.
     """
 
     errors: Annotated[float, Meta(gt=0)] = 3.0
@@ -29,7 +40,14 @@ class InputsUnrelated(msgspec.Struct, frozen=True, kw_only=True):
     """The same for the simple model: folds share their training rows, so that a cross-validated score varies one and a
     half times as much as one of independent rows (Nadeau and Bengio, 2003)."""
     epochs: Annotated[float, Meta(gt=0)] = 0.75
-    """Passes over the rows before the run is judged: an evaluation hardly ever falls on an epoch's last update."""
+    """Passes over the rows before an evaluation is judged at once: it hardly ever falls on an epoch's last update."""
+    earlier: Annotated[float, Meta(gt=0)] = 0.5
+    """Passes before one that is judged at the end of the first epoch, where none came later."""
+    learned: Annotated[float, Meta(gt=0, lt=1)] = 0.95
+    """Training loss beside guessing from which the run has learned something."""
+    elsewhere: Annotated[float, Meta(gt=0, lt=1)] = 0.98
+    """Share of rows whose targets are another row's tokens from which inputs and targets were put in different orders:
+    texts made alike repeat one another, but not each as often."""
 
     reads: ClassVar[tuple[type, ...]] = (Started, Tested, DataChecked, Step, Eval)
     explains: ClassVar[tuple[str, ...]] = (
@@ -41,7 +59,8 @@ class InputsUnrelated(msgspec.Struct, frozen=True, kw_only=True):
         """Return the state before any record."""
         return {
             "classes": 0, "majority": None, "rows": 0, "passed": 0, "blind": "no simple model was tried on the rows",
-            "signal": None, "judged": "", "told": False, "seen": "",
+            "signal": None, "judged": "", "told": False, "seen": "", "guessing": None, "first": [],
+            "recent": [], "evaluation": None, "every": 0,
         }  # fmt: skip
 
     def update(self, state: State, record: Record) -> tuple[State, list[Finding]]:
@@ -49,17 +68,19 @@ class InputsUnrelated(msgspec.Struct, frozen=True, kw_only=True):
         match record:
             case Started():
                 return _begun(self.init(), record, state["seen"]), []
-            case DataChecked() if "signal" in record.checks:
-                check = record.checks["signal"]
-                rows = record.checks["duplicates"].of if "duplicates" in record.checks else 0
-                signal = dict(check.numbers) if "accuracy" in check.numbers else None
-                return {**state, "signal": signal, "blind": check.why_not, "rows": rows or state["rows"]}, []
+            case DataChecked() if not state["told"]:
+                return self._checked(state, record)
             case Tested(name="inputs_matter", passed=bool()) if not state["told"]:
                 return self._tested(state, record)
             case Step():
                 return self._stepped(state, record)
-            case Eval() if record.split == "validation" and self._is_due(state):
-                return self._evaluated(state, record)
+            case Eval() if record.split == "validation":
+                since = 0 if state["evaluation"] is None else state["evaluation"]["step"]
+                score = _score(record, state)
+                known = None if score is None or not all(map(math.isfinite, score)) else list(score)
+                place = {"step": record.step, "passed": state["passed"], "score": known}
+                state = {**state, "every": record.step - since, "evaluation": place}
+                return self._judged(state, record.step, score) if self._is_due(state) else (state, [])
         return state, []
 
     def verdict(self, state: State) -> Verdict:
@@ -90,13 +111,62 @@ class InputsUnrelated(msgspec.Struct, frozen=True, kw_only=True):
         )
         return {**state, "told": True, "seen": finding.summary}, [finding]
 
-    def _stepped(self, state: State, step: Step) -> tuple[State, list[Finding]]:
-        if state["told"] or state["rows"] == 0 or state["passed"] >= self.epochs * state["rows"]:
+    def _checked(self, state: State, record: DataChecked) -> tuple[State, list[Finding]]:
+        checks = record.checks
+        if "signal" in checks:
+            check = checks["signal"]
+            rows = checks["duplicates"].of if "duplicates" in checks else 0
+            signal = dict(check.numbers) if "accuracy" in check.numbers else None
+            state = {**state, "signal": signal, "blind": check.why_not, "rows": rows or state["rows"]}
+        belonging = checks["alignment"].numbers if "alignment" in checks else {}
+        if "own" not in belonging:
             return state, []
-        return {**state, "passed": state["passed"] + step.rows}, []
+        own, elsewhere = belonging["own"], belonging.get("elsewhere", 0.0)
+        if own >= _MOST:
+            return {
+                **state,
+                "blind": "",
+                "judged": f"in {own:.0%} of the rows the targets are their own tokens",
+            }, []
+        if elsewhere < self.elsewhere or belonging["by_chance"] > _MOST or belonging["shifted"] >= _MOST:
+            return state, []
+        told = (
+            f"In {elsewhere:.0%} of the rows the targets are another row's tokens, word for word, "
+            f"and in {own:.0%} their own; by chance {belonging['by_chance']:.0%} would be another's."
+        )
+        finding = _finding(
+            max(1, record.step), told, "Inputs and targets stand in different orders.", dict(belonging)
+        )
+        return {**state, "told": True, "seen": finding.summary}, [finding]
 
-    def _evaluated(self, state: State, record: Eval) -> tuple[State, list[Finding]]:
-        score = _score(record, state)
+    def _stepped(self, state: State, step: Step) -> tuple[State, list[Finding]]:
+        if state["told"] or state["rows"] == 0 or state["passed"] >= state["rows"]:
+            return state, []
+        state = {**state, "passed": state["passed"] + step.rows}
+        if math.isfinite(step.loss) and len(state["first"]) < _FIRST:
+            state = {**state, "first": [*state["first"], step.loss]}
+        if math.isfinite(step.loss) and state["passed"] > self.epochs * state["rows"]:
+            state = {**state, "recent": [*state["recent"], step.loss][-_RECENT:]}
+        before = state["evaluation"]
+        if state["passed"] < state["rows"] or before is None or not self._is_due(state):
+            return state, []
+        is_early = self.earlier * state["rows"] <= before["passed"] < self.epochs * state["rows"]
+        is_coming = state["every"] > 0 and (step.step - before["step"]) % state["every"] == 0
+        if not is_early or is_coming or self._has_learned(state):
+            return state, []
+        return self._judged(state, step.step, before["score"])
+
+    def _has_learned(self, state: State) -> bool:
+        """Return whether the loss of the epoch's last rows, all of which were new to the model, is below guessing.
+
+        Of numbers, where guessing is not known, it is what the run began with.
+        """
+        if not state["recent"]:
+            return False
+        guessing = state["guessing"] or fmean(state["first"])
+        return fmean(state["recent"]) < self.learned * guessing
+
+    def _judged(self, state: State, step: int, score: Sequence[float] | None) -> tuple[State, list[Finding]]:
         if score is None:
             return {**state, "blind": "its evaluations have no score that guessing's is known for"}, []
         reached, chance, error = score
@@ -111,7 +181,7 @@ class InputsUnrelated(msgspec.Struct, frozen=True, kw_only=True):
             f"and a simple model that is trained on other rows gets {signal['accuracy']:.3g} ({signal['chance']:.3g})."
         )
         finding = _finding(
-            record.step,
+            step,
             told,
             "Nothing in the inputs tells the targets. What the model still learns it learns by heart.",
             {"validation": reached, "chance": chance, "standard_error": error, "signal": signal},
@@ -122,8 +192,10 @@ class InputsUnrelated(msgspec.Struct, frozen=True, kw_only=True):
 def _begun(state: State, started: Started, seen: str) -> State:
     counts = [count for count in started.class_counts.values() if count > 0]
     majority = max(counts) / sum(counts) if counts else None
+    shares = [count / sum(counts) for count in counts]
     return {
         **state,
+        "guessing": -math.fsum(share * math.log(share) for share in shares) if len(shares) > 1 else None,
         "classes": started.num_classes,
         "majority": majority,
         "rows": started.num_rows.get("train", 0),

@@ -19,7 +19,7 @@ from tunewell.monitors._statistics import (
     quantile,
     spread,
 )
-from tunewell.records import Finding, Record, Step
+from tunewell.records import Finding, Record, Severity, Step
 
 LAST = 32
 """Updates that one batch is compared with: a loss that falls makes older ones no measure."""
@@ -175,53 +175,54 @@ class LossSpike(msgspec.Struct, frozen=True, kw_only=True):
         logs = [math.log(max(one, _LEAST)) for one in reference]
         above = math.log(max(loss, _LEAST)) - median(logs)
         is_severe = loss > self.single_severe * highest and above > self.single_sigmas * spread(logs)
-        whole = step.loss * max(1, step.rows)
-        rows = [row for row, one in step.worst_rows if one * 2 > whole > 0]
-        share = max((one / whole for row, one in step.worst_rows if row in rows), default=0.0)
-        named = f"; row {rows[0]} made {share:.0%} of it" if rows else ""
-        times = f", {loss / usual:.0f} times the usual {usual:.3g}" if usual > 0 else ""
         is_factor = step.given is not None and step.loss < self.single * third
-        own = (
-            f"; its targets' own loss was {step.loss:.3g}, so a weight or a factor made it"
+        return _of_one_batch(step, reference, "warning" if is_severe else "info", is_factor=is_factor)
+
+
+def _of_one_batch(step: Step, reference: list[float], severity: Severity, *, is_factor: bool) -> Finding:
+    loss, usual = step.differentiated, median(reference)
+    whole = step.loss * max(1, step.rows)
+    rows = [row for row, one in step.worst_rows if one * 2 > whole > 0]
+    share = max((one / whole for row, one in step.worst_rows if row in rows), default=0.0)
+    named = f"; row {rows[0]} made {share:.0%} of it" if rows else ""
+    times = f", {loss / usual:.0f} times the usual {usual:.3g}" if usual > 0 else ""
+    own = f"; its targets' own loss was {step.loss:.3g}, so a weight or a factor made it" if is_factor else ""
+    return Finding(
+        step=step.step,
+        cursor=step.cursor,
+        monitor="loss_spike",
+        code="loss_spike",
+        severity=severity,
+        summary=f"The loss of step {step.step} was {loss:.3g}{times}{named}{own}.",
+        meaning=(
+            "One batch pulled far harder than the others, though its rows are as easy."
             if is_factor
-            else ""
-        )
-        return Finding(
-            step=step.step,
-            cursor=step.cursor,
-            monitor="loss_spike",
-            code="loss_spike",
-            severity="warning" if is_severe else "info",
-            summary=f"The loss of step {step.step} was {loss:.3g}{times}{named}{own}.",
-            meaning=(
-                "One batch pulled far harder than the others, though its rows are as easy."
-                if is_factor
-                else "One batch was far harder than the others. If the loss is back at once, little is lost."
-            ),
-            causes=["a weight of its rows, or a factor of the loss, that is far too large"] * is_factor
-            or [
-                "a bad or unlike row",
-                "a wrong label or target",
-                "learning rate too high, if it comes again",
-            ],
-            advice=[
-                "look at what multiplies the loss: weights, a scale"
-                if is_factor
-                else "look at the rows of this batch",
-                "set `max_grad_norm: 1.0`, so that one batch moves little",
-            ],
-            evidence={
-                "onset": step.step,
-                "sustained": False,
-                "usual": usual,
-                "third_highest": third,
-                "learning_rate": step.learning_rate,
-                "worst_rows": [list(pair) for pair in step.worst_rows[:5]],
-                "own_loss": step.loss,
-                "curve": curve(reference),
-            },
-            rows=rows,
-        )
+            else "One batch was far harder than the others. If the loss is back at once, little is lost."
+        ),
+        causes=["a weight of its rows, or a factor of the loss, that is far too large"] * is_factor
+        or [
+            "a bad or unlike row",
+            "a wrong label or target",
+            "learning rate too high, if it comes again",
+        ],
+        advice=[
+            "look at what multiplies the loss: weights, a scale"
+            if is_factor
+            else "look at the rows of this batch",
+            "set `max_grad_norm: 1.0`, so that one batch moves little",
+        ],
+        evidence={
+            "onset": step.step,
+            "sustained": False,
+            "usual": usual,
+            "third_highest": sorted(reference)[-3],
+            "learning_rate": step.learning_rate,
+            "worst_rows": [list(pair) for pair in step.worst_rows[:5]],
+            "own_loss": step.loss,
+            "curve": curve(reference),
+        },
+        rows=rows,
+    )
 
 
 def _jump_cause(rate_jump: list[float] | None) -> list[str]:

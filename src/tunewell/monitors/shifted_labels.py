@@ -22,7 +22,7 @@ class ShiftedLabels(msgspec.Struct, frozen=True, kw_only=True):
     standard errors and most of what there is above guessing. Of the run: its training loss is far below that of guessing
     while validation rows of each class are consistently told to be one other class. Of token sequences: targets must be
     the inputs themselves (a model that moves them) or the inputs one place further (a loop that does); any other
-    place is an error, and so is a loss near zero within the first updates where they were not moved.
+    place or row is an error, and so is a loss near zero within the first updates where they were not moved.
     """
 
     errors: Annotated[float, Meta(gt=0)] = 6.0
@@ -81,6 +81,8 @@ class ShiftedLabels(msgspec.Struct, frozen=True, kw_only=True):
             state = {**state, "looked": True, "offset": alignment.numbers["offset"]}
             if state["offset"] not in (0, 1):
                 return _told(state, step, _misaligned(alignment), dict(alignment.numbers))
+        if alignment is not None and alignment.numbers.get("shifted", 0.0) >= 0.9:
+            return _told(state, step, _of_neighbours(alignment), dict(alignment.numbers))
         if signal is None or "accuracy" not in signal.numbers:
             return state, []
         state = {**state, "looked": True}
@@ -161,6 +163,14 @@ def _misaligned(alignment: DataCheck) -> str:
     offset, share = round(alignment.numbers["offset"]), alignment.numbers["share"]
     where = f"{offset} places further" if offset > 0 else f"{-offset} places back"
     return f"In {share:.0%} of places the target is the input token {where}, where it must be the next one."
+
+
+def _of_neighbours(alignment: DataCheck) -> str:
+    where = "before" if alignment.numbers["shifted_by"] < 0 else "after"
+    return (
+        f"In {alignment.numbers['shifted']:.0%} of the rows the targets are the tokens of the row {where} it, "
+        f"and in {alignment.numbers['own']:.0%} their own."
+    )
 
 
 def _told(state: State, step: int, told: str, numbers: State) -> tuple[State, list[Finding]]:

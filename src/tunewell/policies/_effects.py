@@ -12,11 +12,11 @@ from typing import Literal
 
 import msgspec
 
-from tunewell.actions import Action
+from tunewell.actions import Action, Rollback
 from tunewell.monitors._scores import is_falling
 from tunewell.monitors._statistics import mean, median, rank_z, spread
 from tunewell.policies._curves import LOOKS, Curves, looks_in
-from tunewell.policies._remedies import onset
+from tunewell.policies._evidence import onset
 from tunewell.records import Eval, Finding, Record, Step
 
 Kind = Literal["loss", "pace", "bad", "look", "score", "rows", "none"]
@@ -40,6 +40,11 @@ FASTER = 1.2
 GONE = 0.1
 """Share of its size before under which a number from inside counts as gone."""
 
+USUAL_SHARE = 0.5
+"""Share of a layer's units that give nothing for any row, or always their most, and are no fault yet: a fault begins well
+above it."""
+
+_SHARES = {"dead_units", "saturation"}
 _SCORED = {
     "overfitting",
     "overtraining",
@@ -278,7 +283,7 @@ def _of_look(course: Course) -> Outcome | None:
     if course.code == "vanishing_gradient":  # the one number here that should rise
         helped = None if was is None else now > max(3 * was, 1e-12)
     else:
-        helped = now <= GONE * (was if was else 1.0)
+        helped = now <= (USUAL_SHARE if course.code in _SHARES else GONE * (was if was else 1.0))
     text = f"{name[0].upper()}{name[1:]}: {'?' if was is None else f'{was:.4g}'} before, {now:.4g} now"
     return Outcome(helped=helped, measure=name, before=was, after=now, text=text)
 
@@ -295,7 +300,8 @@ def _of_score(course: Course) -> Outcome | None:
     # Of a loss the noise of one evaluation is not known: 1 % is what repeated evaluations of small splits differ by.
     margin = max(SURE * math.sqrt(2) * error, 0.01 * abs(was) if is_falling(metric) else 0.0)
     gain = sign * (now - was)
-    helped = True if gain > margin else False if gain < -margin else None
+    keeps_best = any(isinstance(one, Rollback) and one.keeps_best for one in course.applied)
+    helped = True if gain > margin else False if gain < -margin and not keeps_best else None
     text = f"The validation {metric.replace('_', ' ')} went from {was:.4g} to {now:.4g}"
     text += "" if helped is not None else ", which may be chance"
     return Outcome(

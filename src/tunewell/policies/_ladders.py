@@ -23,7 +23,7 @@ LADDERS: dict[str, tuple[str, ...]] = {
     "exploding_gradient": ("clip_layers", "clip", *_UNSTABLE),
     "gradient_spike": ("clip", "lower_rate"),
     "oscillation": ("lower_rate",),
-    "vanishing_gradient": ("set_small_epsilon", "scale_loss", "reinitialize"),
+    "vanishing_gradient": ("set_small_epsilon", "scale_layers", "scale_loss"),
     "gradient_underflow": ("scale_loss", "set_small_epsilon"),
     "epsilon_too_large": ("set_epsilon",),
     "underfitting": ("raise_rate",),
@@ -39,15 +39,14 @@ LADDERS: dict[str, tuple[str, ...]] = {
     "accumulation_not_divided": ("divide_gradients",),
     "label_noise": ("exclude_rows",),
     "leakage": ("exclude_rows",),
-    "duplicates": ("exclude_rows",),
     "conflicting_labels": ("exclude_rows",),
-    "truncated_targets": ("exclude_rows",),
+    "truncated_targets": ("exclude_few_rows",),
     "class_imbalance": ("balance_classes",),
     "sorted_data": ("shuffle_rows",),
     "inputs_not_normalized": ("normalize_inputs",),
     "collapse": _UNSTABLE,
-    "overfitting": ("rollback_to_best_and_stop",),
-    "forgetting": ("rollback_and_lower_rate", "rollback_and_cut_rate"),
+    "overfitting": ("rollback_to_best_and_decay", "rollback_to_best_and_stop"),
+    "forgetting": ("rollback_and_go_slowly",),
     "plateau": ("lower_rate_for_plateau",),
     "overtraining": ("rollback_to_best_and_stop",),
 }
@@ -69,7 +68,7 @@ CONTINUED = {"raise_rate": "raise_rate_further", "raise_rate_further": "raise_ra
 
 STANDING = frozenset(
     {
-        "clip", "clip_layers", "set_epsilon", "set_small_epsilon", "scale_loss", "divide_gradients", "clear_gradients",
+        "clip", "clip_layers", "set_epsilon", "set_small_epsilon", "scale_loss", "scale_layers", "divide_gradients", "clear_gradients",
         "set_mode", "take_logarithm", "normalize_inputs", "shuffle_rows", "balance_classes", "optimize", "unfreeze",
         "stretch_schedule",
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
@@ -29,6 +29,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Schedule of the present stage."""
     healthy_commits: tuple[int, ...] = ()
     """Steps of the commits that a rollback can load: durable, and made while nothing spoke against the run."""
+    best_step: int | None = None
+    """Step of the copy that evaluated best, which a rollback can load; None: there is none."""
+    balances: bool = False
+    """A remedy lets each class count alike in training, but the validation score is mostly that of the common ones."""
+    keeps_best: bool = False
+    """A remedy has seen to it that the run ends with what evaluated best."""
     actions: frozenset[str] | None = None
     """Tags of the actions that this loop can carry out (``rollback``, ``clip_layers``); None: all of them."""
     batches_per_epoch: int = 0
@@ -70,6 +76,9 @@ class Proposal(msgspec.Struct, frozen=True):
 
 class Policy(Protocol):
     """A frozen configuration and a pure function. What the recipe asks for is done under every policy."""
+
+    guards: ClassVar[bool]
+    """Whether an update that is not finite is to be refused in somebody else's loop, which is an action in itself."""
 
     def init(self) -> State:
         """Return the state of a run's beginning."""

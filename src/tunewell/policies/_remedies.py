@@ -36,40 +36,36 @@ from tunewell.actions import (
     Unfreeze,
 )
 from tunewell.monitors._statistics import median
+from tunewell.policies._evidence import (
+    MOST_RAISED,
+    SMALL_EPSILON,
+    TENTH,
+    USUAL_EPSILON,
+    lower_factor,
+    number,
+    onset,
+    raise_factor,
+    rate_jump,
+)
 from tunewell.policies._protocol import Facts
 from tunewell.records import Finding
 
 Actions = tuple[Action, ...]
 Remedy = Callable[[Finding, Facts], Actions]
 
-USUAL_UPDATE = 1e-3
-"""‖Δθ‖/‖θ‖ of an update at a good rate in fine-tuning (MiniLM: 7e-4): what a rate that did harm is lowered to."""
-RAISED_UPDATE = 3e-3
-"""The same for a rate at which nothing is learned: the geometric middle of TheDeepChecker's healthy 1e-4 to 1e-1."""
-HALF, TENTH = 0.5, 0.1
 PLATEAU_FACTOR, FURTHER = 0.2, 3.0
-MOST_RAISED, MOST_CUT = 1000.0, 0.01
-"""Bounds of one change of the rate: beyond them its evidence is not to be trusted."""
-JUMP = 2.0
-"""Rate beside its highest before from which it has left its schedule: a warm-up rises slowly, a warm restart no higher."""
-NEAR = 10
-"""Updates by which an onset may be told too late."""
 NEARLY = 0.8
 """Share of the way to the best evaluation that a commit must have gone to stand for it."""
+FEW = 0.1
+"""Share of the rows that can be left out without a loss that matters."""
+WORTH = 0.1
+"""Share of the run that must be left for another try to be worth it."""
 EARLY = 0.05
 """Share of the run after which going back to the start is worth it even if the weights took no harm."""
 WARMUP = 0.1
 """Share of the run to warm up in: the usual `warmup_ratio`."""
 LOSS_SCALE = 4096.0
 """2¹²: lifts gradients of 1e-8 over half precision's smallest number, 6e-8, and leaves those of 1 under its largest."""
-USUAL_EPSILON, SMALL_EPSILON = 1e-8, 1e-15
-"""PyTorch's default; and one below √v of any gradient that fp32 tells from 0 in practice."""
-
-
-def onset(finding: Finding) -> int:
-    """Return the step that the trouble began with; the start of the run is whole, so at the earliest the first."""
-    known = finding.evidence.get("onset")
-    return max(1, int(finding.step if known is None else known))
 
 
 # Going back.
@@ -88,7 +84,10 @@ def restart(finding: Finding, facts: Facts) -> Actions:
 
 
 def rollback_and_lower_rate(finding: Finding, facts: Facts) -> Actions:
-    """Go back to before the trouble, at a rate that is lower by as much as the evidence says."""
+    """Go back to before the trouble, at a rate that is lower by as much as the evidence says; where one batch did it, the
+    rate is right as it is."""
+    if finding.evidence.get("cause") == "loss_spike" != finding.code and (back := rollback(finding, facts)):
+        return back
     return _back_at(finding, facts, lower_factor(finding, facts))
 
 
@@ -97,8 +96,42 @@ def rollback_and_cut_rate(finding: Finding, facts: Facts) -> Actions:
     return _back_at(finding, facts, max(1e-3, TENTH * lower_factor(finding, facts)))
 
 
+def rollback_and_go_slowly(finding: Finding, facts: Facts) -> Actions:
+    """Go back to before the loss, at a rate by which the rest of the run goes as far as the updates that did the harm, and
+    end with what evaluated best on that way: between the old and the new there lies a best of both."""
+    if facts.best_step is None:
+        return rollback_and_lower_rate(finding, facts)
+    harmful = facts.step - onset(finding) + 1
+    left = facts.last_step - facts.step
+    if facts.keeps_best or harmful <= 0 or left <= harmful:  # it is under way, or there is no time for it
+        return ()
+    return (Rollback(onset(finding), learning_rate_factor=harmful / left, keeps_best=True),)
+
+
+def rollback_to_best_and_decay(finding: Finding, facts: Facts) -> Actions:
+    """Go back to the best weights and on with more weight decay; the run ends with what evaluated best.
+
+    The decay is such that weights which no gradient holds up fall to 1/e by the end.
+    """
+    left = facts.last_step - facts.step
+    if (
+        facts.best_step is None
+        or facts.keeps_best
+        or facts.balances
+        or left < WORTH * facts.last_step
+        or facts.learning_rate <= 0
+    ):
+        return ()
+    decay = float(f"{1 / (facts.learning_rate * left):.3g}")
+    return (Rollback(facts.best_step + 1, keeps_best=True, weight_decay=decay),)
+
+
 def rollback_to_best_and_stop(finding: Finding, facts: Facts) -> Actions:
-    """End training with the best weights."""
+    """End training with the best weights; not where it can't be told which are."""
+    if facts.balances:
+        return ()
+    if facts.best_step is not None:
+        return (Rollback(facts.best_step + 1, keeps_best=True), Stop(success=True))
     known = finding.evidence.get("best")
     best = int((known.get("step") if isinstance(known, dict) else None) or onset(finding))
     # Of a run whose end brings the best model back nothing is asked; elsewhere by a commit that is nearly as good.
@@ -125,7 +158,9 @@ def raise_rate(finding: Finding, facts: Facts) -> Actions:
     factor = raise_factor(finding)
     if factor is None:
         return ()
-    if _starts_anew(finding, facts, harmed=False):
+    if _starts_anew(
+        finding, facts, harmed=not facts.rollback_gives_back
+    ):  # nothing was learned that could be lost
         return (Rollback(before=1, learning_rate_factor=factor),)
     return (ScaleLearningRate(factor),)
 
@@ -139,7 +174,7 @@ def raise_rate_by_less(finding: Finding, facts: Facts) -> Actions:
 def raise_rate_further(finding: Finding, facts: Facts) -> Actions:
     """Treble the rate once more: the good rate of a model is not known beforehand, but below it a loss falls in
     proportion to it."""
-    first = _number(finding.evidence.get("learning_rate"))
+    first = number(finding.evidence.get("learning_rate"))
     within = first is None or FURTHER * facts.learning_rate <= MOST_RAISED * first
     return (ScaleLearningRate(FURTHER),) if within else ()
 
@@ -161,6 +196,13 @@ def stretch_schedule(finding: Finding, facts: Facts) -> Actions:
 # Rows.
 
 
+def exclude_few_rows(finding: Finding, facts: Facts) -> Actions:
+    """Leave the blamed rows out where they are few: most of what a cut row says is right."""
+    total = number(finding.evidence.get("of"))
+    found = number(finding.evidence.get("truncated")) or 0.0
+    return exclude_rows(finding, facts) if total and max(found, len(finding.rows)) <= FEW * total else ()
+
+
 def exclude_rows(finding: Finding, facts: Facts) -> Actions:
     """Leave the blamed rows out from now on."""
     rows = sorted(set(finding.rows) | set(finding.evidence.get("again", ())))
@@ -180,7 +222,7 @@ def balance_classes(finding: Finding, facts: Facts) -> Actions:
 def normalize_inputs(finding: Finding, facts: Facts) -> Actions:
     """Bring inputs to mean 0 and standard deviation 1, and begin again from weights that never saw others."""
     evidence = finding.evidence
-    mean, std = (_number(evidence.get(key, evidence.get(f"input_{key}"))) for key in ("mean", "std"))
+    mean, std = (number(evidence.get(key, evidence.get(f"input_{key}"))) for key in ("mean", "std"))
     if mean is None or not std:
         return ()
     return (*_from_start(finding, facts, harmed=True), NormalizeInputs(mean, std))
@@ -192,7 +234,7 @@ def normalize_inputs(finding: Finding, facts: Facts) -> Actions:
 def clip(finding: Finding, facts: Facts) -> Actions:
     """Clip the gradient at the norm that was usual before the trouble."""
     usual = [norm for step, norm in facts.norms if step < onset(finding)]
-    bound = median(usual) if usual else _number(finding.evidence.get("usual_norm"))
+    bound = median(usual) if usual else number(finding.evidence.get("usual_norm"))
     if (
         not bound
         or rate_jump(finding, facts) is not None
@@ -222,7 +264,7 @@ def clear_gradients(finding: Finding, facts: Facts) -> Actions:
 
 def divide_gradients(finding: Finding, facts: Facts) -> Actions:
     """Divide what was gathered over several backward passes by their number."""
-    divisor = _number(finding.evidence.get("divisor")) or 0.0
+    divisor = number(finding.evidence.get("divisor")) or 0.0
     return (DivideGradients(divisor), *_from_start(finding, facts, harmed=True))
 
 
@@ -241,6 +283,19 @@ def set_epsilon(finding: Finding, facts: Facts) -> Actions:
 def set_small_epsilon(finding: Finding, facts: Facts) -> Actions:
     """Give Adam an ε below the smallest gradients, so that their layers move like the others."""
     return (SetEpsilon(SMALL_EPSILON), *_from_start(finding, facts, harmed=False))
+
+
+def scale_layers(finding: Finding, facts: Facts) -> Actions:
+    """Multiply the gradients of the layers that get almost none, so that they are as large as the others'."""
+    named = finding.evidence.get("layers") or ()
+    layers = [named] if isinstance(named, str) else list(named)
+    norms = facts.layer_norms[-1][1] if facts.layer_norms else {}
+    others = [norm for layer, norm in norms.items() if layer not in layers and norm > 0]
+    own = [norms[layer] for layer in layers if norms.get(layer, 0.0) > 0]
+    if not others or len(own) < len(layers) or not layers or median(own) * MOST_RAISED > median(others):
+        return ()
+    factor = float(f"{median(others) / median(own):.3g}")
+    return (ScaleLoss(factor, layers), *_from_start(finding, facts, harmed=True))
 
 
 def scale_loss(finding: Finding, facts: Facts) -> Actions:
@@ -289,43 +344,6 @@ def give_up(finding: Finding, facts: Facts) -> Actions:
 # What they share.
 
 
-def rate_jump(finding: Finding, facts: Facts) -> float | None:
-    """Return how many times its highest before the rate has become since the trouble began; None: it did not jump."""
-    jump = _number(finding.evidence.get("rate_jump"))
-    if jump is None:
-        began = onset(finding) - NEAR
-        before = [rate for step, rate in facts.rates if step < began]
-        since = [rate for step, rate in facts.rates if step >= began]
-        if len(before) < NEAR or not since or max(before) <= 0:
-            return None
-        jump = max(since) / max(before)
-    return jump if jump > JUMP else None
-
-
-def lower_factor(finding: Finding, facts: Facts) -> float:
-    """Return what the rate has to be multiplied by, as far as the evidence tells."""
-    evidence = finding.evidence
-    jump = rate_jump(finding, facts)
-    if jump is not None:
-        return max(1e-4, 1 / jump)  # back to the schedule: a jump is known exactly
-    ratio = _number(evidence.get("update_ratio"))
-    if ratio is not None and ratio > 2 * USUAL_UPDATE:
-        return min(HALF, max(MOST_CUT, USUAL_UPDATE / ratio))
-    return TENTH if evidence.get("never_learned") else HALF
-
-
-def raise_factor(finding: Finding) -> float | None:
-    """Return what a rate that is too low has to be multiplied by; None: updates are not too small."""
-    ratio = _number(finding.evidence.get("update_ratio"))
-    if ratio is None:
-        ratios = [r for r in finding.evidence.get("update_ratios") or () if isinstance(r, float) and r > 0]
-        ratio = median(ratios) if ratios else None
-    if ratio is None:
-        return 10.0
-    factor = RAISED_UPDATE / max(ratio, 1e-12)
-    return min(MOST_RAISED, factor) if factor >= 2 else None
-
-
 def _back_at(finding: Finding, facts: Facts, factor: float) -> Actions:
     before = onset(finding)
     if _has_commit(facts, before):
@@ -342,14 +360,11 @@ def _starts_anew(finding: Finding, facts: Facts, *, harmed: bool) -> bool:
     """Whether the fault was there from the beginning, and going back to it is worth what has been trained since."""
     from_the_beginning = onset(finding) <= max(3, EARLY * facts.last_step)
     costly = facts.step > EARLY * facts.last_step
-    worth = harmed or (facts.rollback_gives_back and costly)
+    worth = (
+        harmed or facts.rollback_gives_back == costly
+    )  # elsewhere what was trained is lost: worth it while it is little
     return from_the_beginning and worth and facts.step > 0 and _has_commit(facts, 1)
 
 
 def _has_commit(facts: Facts, before: int) -> bool:
     return any(commit < before for commit in facts.healthy_commits)
-
-
-def _number(value: object) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) else None  # type: ignore[arg-type]

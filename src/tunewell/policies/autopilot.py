@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
 
 from tunewell.actions import Action, ExcludeRows, Rollback, ScaleLearningRate, Stop
 from tunewell.policies._asked import asked
+from tunewell.policies._evidence import onset
 from tunewell.policies._ladders import is_due, next_remedy
 from tunewell.policies._protocol import Facts, Proposal, State
-from tunewell.policies._remedies import onset
 from tunewell.records import Finding
 
 
@@ -29,6 +29,8 @@ class Autopilot(msgspec.Struct, frozen=True, kw_only=True):
     """Remedies for one kind of fault in the whole run; excluding rows doesn't count."""
     total_budget: Annotated[int, Meta(ge=0)] = 40
     """Actions of the whole run. No sound run needs one; one with many faults at once needs a dozen."""
+
+    guards: ClassVar[bool] = True
 
     def init(self) -> State:
         """Return the state of a run's beginning."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -38,6 +38,8 @@ class Cautious(msgspec.Struct, frozen=True, kw_only=True):
     """What a rollback multiplies the rate by."""
     factor_severe: Annotated[float, Meta(gt=0, le=1)] = 0.1
     """The same where the rate is far too high: nothing was ever learned, or it was measured so."""
+
+    guards: ClassVar[bool] = True
 
     def init(self) -> State:
         """Return the state of a run's beginning."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 from tunewell.policies._asked import asked
@@ -11,6 +13,8 @@ from tunewell.records import Finding
 
 class Observe(msgspec.Struct, frozen=True, kw_only=True):
     """Report what the monitors see and do nothing about it, except what the recipe asks for."""
+
+    guards: ClassVar[bool] = False
 
     def init(self) -> State:
         """Return the state of a run's beginning."""

@@ -207,7 +207,9 @@ def _closed(opened: _Open, log: Sequence[Record], end: int) -> Incident:
     codes = [root, *(code for code in opened.codes if code != root)]
     first = next(finding for finding in findings if finding.code == root)
     ordered = [first, *(finding for finding in findings if finding is not first)]
-    of_root = [finding for finding in findings if finding.code == root]  # a consequence's causes would mislead
+    of_root = [
+        finding for finding in findings if finding.code == root
+    ]  # a consequence's causes would mislead
     evidence = next((f.evidence for f in ordered if set(f.evidence) - _OWN - {"onset"}), first.evidence)
     rows = _distinct(row for finding in ordered for row in finding.rows)
     after = aftermath(root, opened.effects, log, opened.first_place, opened.last_place, end)

@@ -56,10 +56,11 @@ def describe(action: Action) -> str:
 def intended(action: Action) -> str:
     """Return what `action` does: ``roll back to the last healthy checkpoint before step 310``."""
     match action:
-        case Rollback(before=before, learning_rate_factor=factor):
+        case Rollback(before=before, learning_rate_factor=factor, keeps_best=keeps_best, weight_decay=decay):
             to = "the start" if before <= 1 else f"the last healthy checkpoint before step {before:,}"
             also = "" if factor == 1 else f" and multiply the learning rate by {factor:.4g}"
-            return f"roll back to {to}{also}"
+            also += f", with a weight decay of {decay:.2g}" if decay else ""
+            return f"roll back to {to}{also}{', keeping the best weights for the end' if keeps_best else ''}"
         case ExcludeRows(rows=rows):
             return f"exclude {_counted(rows, 'row')} from training"
         case IncludeRows(rows=rows):
@@ -109,7 +110,9 @@ def _of_gradients(action: Action) -> str:
             return f"clip the gradients of {_counted(list(bounds), 'layer')}, each at its own norm"
         case SetEpsilon(value=value):
             return f"set the optimizer's ε to {value:.4g}"
-        case ScaleLoss(factor=factor):
+        case ScaleLoss(factor=factor, layers=layers):
+            if layers:
+                return f"multiply the gradients of {_listed(layers)} by {factor:.4g}"
             return f"scale the loss by {factor:.4g} for the backward pass"
         case ClearGradients():
             return "clear gradients after each update"
