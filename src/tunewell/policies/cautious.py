@@ -62,6 +62,9 @@ class Cautious(msgspec.Struct, frozen=True, kw_only=True):
         worst = min(troubles, key=_onset)
         before = _onset(worst)
         factor = self.factor_severe if any(map(_is_rate_far_too_high, troubles)) else self.factor
+        leaps = [float(finding.evidence.get("rate_jump") or 1.0) for finding in troubles]
+        if max(leaps) > 1:  # by how much it is too high is known
+            factor = 1 / max(leaps)
         in_a_row = 0 if before > state["furthest"] + self.progress else state["in_a_row"]
         action: Action
         if in_a_row >= self.budget or state["rollbacks"] >= self.total_budget:
