@@ -104,11 +104,15 @@ def test_cautious_leaves_the_rest_alone(harmless: Finding) -> None:
     assert actions(Cautious(), [harmless]) == []
 
 
-@pytest.mark.parametrize("evidence", [{"never_learned": True}, {"rate_jump": 100.0}])
-def test_a_rate_far_too_high_is_cut_to_a_tenth(evidence: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("evidence", "factor"), [({"never_learned": True}, 0.1), ({"rate_jump": 100.0}, 0.01)]
+)
+def test_a_rate_far_too_high_is_cut_to_a_tenth_and_one_that_leapt_to_what_it_was(
+    evidence: dict[str, Any], factor: float
+) -> None:
     trouble = finding("learning_rate_too_high", step=40, evidence={"onset": 1, **evidence})
     assert actions(Cautious(), [trouble], facts(40, healthy_commits=(0,))) == [
-        Rollback(before=1, learning_rate_factor=0.1)
+        Rollback(before=1, learning_rate_factor=factor)
     ]
 
 
