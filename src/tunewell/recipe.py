@@ -206,7 +206,7 @@ class Recipe(_Section):
     monitors: dict[str, Literal[False] | dict[str, Any]] = {}
     """Settings by monitor; `false` switches one off."""
     probe_steps: Annotated[int, Field(ge=0, lt=2**31)] = 20
-    """Measure every layer's gradient and update after every so many updates; 0: never."""
+    """Measure every layer's gradient and update after every so many updates, twice as often in the first of them; 0: never."""
 
     @model_validator(mode="after")
     def _agree(self) -> Recipe:
