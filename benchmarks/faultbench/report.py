@@ -50,7 +50,7 @@ def score(outcomes: Sequence[Outcome]) -> Scores:
     levels = scoring.levels(outcomes)
     namings, harmless = {}, []
     for (base, name), runs in scoring.by_fault(outcomes, "observe").items():
-        if scoring.does_harm(FAULTS[name], runs, levels[base]):
+        if scoring.does_harm(FAULTS[name], runs, scoring.level_of(name, base, outcomes)):
             namings[base, name] = [scoring.named(one) for one in runs]
         else:
             harmless.append((base, name))

@@ -17,6 +17,8 @@ GOOD_F1 = 0.8
 """F1 of the listed rows from which a fault of rows counts as repaired."""
 MOST = 0.5
 """Share of a kind's runs that must be right for the kind to count."""
+TWINS = {"dropout_at_evaluation": "much_dropout"}
+"""Faults that are planted in a healthy variant and not in the base as it is: what they are measured against."""
 FAMILIES = {
     "optimizer": (
         "divergence", "exploding_gradient", "gradient_spike", "gradient_underflow", "learning_rate_too_high",
@@ -98,16 +100,21 @@ class Levels:
     sigma: float
 
 
-def levels(outcomes: Iterable[Outcome]) -> dict[str, Levels]:
-    """Return the level of each base."""
+def levels(outcomes: Iterable[Outcome], variant: str = "") -> dict[str, Levels]:
+    """Return the level of each base, as it is or as a healthy `variant` of it."""
     scores: dict[str, list[float]] = defaultdict(list)
     for one in outcomes:
-        if one.job.kind == "plain" and one.job.arm == "observe":
+        if one.job.kind != "fault" and one.job.name == variant and one.job.arm == "observe":
             scores[one.job.base].append(one.final)
     return {
         base: Levels(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else 0.0)
         for base, found in scores.items()
     }
+
+
+def level_of(name: str, base: str, outcomes: Sequence[Outcome]) -> Levels:
+    """Return what `base` reaches without the fault `name`."""
+    return levels(outcomes, TWINS.get(name, "")).get(base) or levels(outcomes)[base]
 
 
 def by_fault(outcomes: Iterable[Outcome], arm: str) -> dict[tuple[str, str], list[Outcome]]:
@@ -151,11 +158,7 @@ class Repair:
 
 def repairs(outcomes: Sequence[Outcome], harmful: Iterable[tuple[str, str]]) -> list[Repair]:
     """Return what came of the autopilot's runs, beside doing nothing and doing anything."""
-    base_levels, watched, random = (
-        levels(outcomes),
-        by_fault(outcomes, "observe"),
-        by_fault(outcomes, "random"),
-    )
+    watched, random = by_fault(outcomes, "observe"), by_fault(outcomes, "random")
     mended = by_fault(outcomes, "autopilot")
     found = []
     for base, name in harmful:
@@ -165,7 +168,7 @@ def repairs(outcomes: Sequence[Outcome], harmful: Iterable[tuple[str, str]]) -> 
         fault = FAULTS[name]
         seeds = {one.job.seed for one in runs}
         same = [one for one in watched[base, name] if one.job.seed in seeds]
-        aim = _aim(fault, same, base_levels[base])
+        aim = _aim(fault, same, level_of(name, base, outcomes))
         nothing = statistics.fmean(one.final for one in same)
         other = statistics.fmean(one.final for one in random[base, name]) if (base, name) in random else None
         f1s = [one.f1 for one in watched[base, name] if one.f1 is not None]
