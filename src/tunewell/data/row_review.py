@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tunewell.data.checked_rows import Array
+from tunewell.data.mixtures import log_normal, normal
 from tunewell.data.noise_model import NoiseModel, fit_noise
 from tunewell.data.row_history import History
 from tunewell.inspections import RowsReviewed, Suspect
@@ -204,26 +205,15 @@ def with_later(wrong: Array, margins: Array) -> Array:
     prior = np.clip(wrong, 1e-4, 1 - 1e-4)
     log_odds, result = np.log(prior / (1 - prior)), wrong.copy()
     for _ in range(3):
-        low, low_width = _normal(margins[known], result[known])
-        high, high_width = _normal(margins[known], 1 - result[known])
+        low, low_width = normal(margins[known], result[known])
+        high, high_width = normal(margins[known], 1 - result[known])
         if low >= high:
             return wrong
         # Beyond the two means a margin says no more than they do: normal tails of unlike widths would cross again.
         inside = np.clip(margins, low, high)
-        added = _log_normal(inside, low, low_width) - _log_normal(inside, high, high_width)
+        added = log_normal(inside, low, low_width) - log_normal(inside, high, high_width)
         odds = log_odds + _LATER_COUNTS * np.where(known, added, 0.0)
         result = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
-    return result
-
-
-def _normal(values: Array, weights: Array) -> tuple[float, float]:
-    total = float(weights.sum()) + 1e-9
-    middle = float((weights * values).sum()) / total
-    return middle, float(np.sqrt((weights * (values - middle) ** 2).sum() / total)) + 1e-3
-
-
-def _log_normal(values: Array, middle: float, width: float) -> Array:
-    result: Array = -((values - middle) ** 2) / (2 * width**2) - np.log(width)
     return result
 
 

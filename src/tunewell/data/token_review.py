@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 
 from tunewell.data.checked_rows import Array
+from tunewell.data.mixtures import log_normal, normal
 from tunewell.data.row_review import MOST_SUSPECTS, best_cut
 from tunewell.inspections import RowsReviewed, Suspect
 
@@ -155,28 +156,17 @@ def groups(values: Array, upper: Array) -> Array | None:
     `upper`, (n,), is where the search begins.
     """
     for _ in range(100):
-        low, low_width = _normal(values, 1 - upper)
-        high, high_width = _normal(values, upper)
+        low, low_width = normal(values, 1 - upper)
+        high, high_width = normal(values, upper)
         if low >= high:
             return None
         rate = float(np.clip(upper.mean(), 1e-6, 1 - 1e-6))
         inside = np.clip(values, low, high)  # beyond the means a value says no more than they do
-        odds = np.log(rate / (1 - rate)) + _log_normal(inside, high, high_width)
-        odds -= _log_normal(inside, low, low_width)
+        odds = np.log(rate / (1 - rate)) + log_normal(inside, high, high_width)
+        odds -= log_normal(inside, low, low_width)
         upper = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
     apart = np.sqrt(2) * (high - low) / np.hypot(low_width, high_width)
     return upper if apart >= _VALLEY else None
-
-
-def _normal(values: Array, weights: Array) -> tuple[float, float]:
-    total = float(weights.sum()) + 1e-9
-    middle = float((weights * values).sum()) / total
-    return middle, float(np.sqrt((weights * (values - middle) ** 2).sum() / total)) + 1e-3
-
-
-def _log_normal(values: Array, middle: float, width: float) -> Array:
-    result: Array = -((values - middle) ** 2) / (2 * width**2) - np.log(width)
-    return result
 
 
 def _around(values: Array) -> Array:
