@@ -41,10 +41,10 @@ GONE = 0.1
 """Share of its size before under which a number from inside counts as gone."""
 
 USUAL_SHARE = 0.5
-"""Share of a layer's units that give nothing for any row, or always their most, and are no fault yet: a fault begins well
-above it."""
+"""Share of a layer's units that give nothing for any row, or always their most, or of its gradient that is exactly zero
+(behind such units), and are no fault yet: a fault begins well above it."""
 
-_SHARES = {"dead_units", "saturation"}
+_SHARES = {"dead_units", "saturation", "gradient_underflow"}
 _SCORED = {
     "overfitting",
     "overtraining",

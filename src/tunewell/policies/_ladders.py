@@ -24,7 +24,7 @@ LADDERS: dict[str, tuple[str, ...]] = {
     "gradient_spike": ("clip", "lower_rate"),
     "oscillation": ("lower_rate",),
     "vanishing_gradient": ("set_small_epsilon", "scale_layers", "scale_loss"),
-    "gradient_underflow": ("scale_loss", "set_small_epsilon"),
+    "gradient_underflow": ("scale_loss", "scale_loss_by_less", "set_small_epsilon"),
     "epsilon_too_large": ("set_epsilon",),
     "underfitting": ("raise_rate",),
     "parameters_not_updating": ("optimize",),

@@ -64,8 +64,9 @@ EARLY = 0.05
 """Share of the run after which going back to the start is worth it even if the weights took no harm."""
 WARMUP = 0.1
 """Share of the run to warm up in: the usual `warmup_ratio`."""
-LOSS_SCALE = 4096.0
-"""2¹²: lifts gradients of 1e-8 over half precision's smallest number, 6e-8, and leaves those of 1 under its largest."""
+LOSS_SCALE, LESS_LOSS_SCALE = 65536.0, 4096.0
+"""2¹⁶, where PyTorch's gradient scaler begins; and 2¹², which leaves gradients of up to 16 under half precision's largest
+number."""
 
 
 # Going back.
@@ -301,6 +302,11 @@ def scale_layers(finding: Finding, facts: Facts) -> Actions:
 def scale_loss(finding: Finding, facts: Facts) -> Actions:
     """Scale the loss up, so that small gradients are not lost to half precision."""
     return (ScaleLoss(LOSS_SCALE), *_from_start(finding, facts, harmed=False))
+
+
+def scale_loss_by_less(finding: Finding, facts: Facts) -> Actions:
+    """Scale the loss up by less, where large gradients became infinite."""
+    return (ScaleLoss(LESS_LOSS_SCALE), *_from_start(finding, facts, harmed=False))
 
 
 # The model.
