@@ -52,7 +52,7 @@ ROWS = [4, 7]
         ("non_finite", {"onset": 290}, [does.Rollback(290)]),
         ("epsilon_too_large", EARLY, [does.SetEpsilon(1e-8), does.Rollback(1)]),
         ("vanishing_gradient", EARLY, [does.SetEpsilon(1e-15), does.Rollback(1)]),
-        ("gradient_underflow", EARLY, [does.ScaleLoss(4096.0), does.Rollback(1)]),
+        ("gradient_underflow", EARLY, [does.ScaleLoss(65536.0), does.Rollback(1)]),
         ("parameters_not_updating", {"parameters": ["head.weight"], "onset": 280}, [does.Optimize(["head.weight"])]),
         ("frozen_head", {"layers": ["head"], "onset": 290}, [does.Unfreeze(["head"])]),
         ("gradients_not_cleared", EARLY, [does.ClearGradients(), does.Rollback(1)]),
@@ -117,7 +117,7 @@ def test_layers_without_a_gradient_get_one_as_large_as_the_others() -> None:
     assert found == [does.ScaleLoss(3e6, ["first"]), does.Rollback(1)]
     as_small = msgspec.structs.replace(known, layer_norms=((21, {"first": 1e-2, "second": 2.0}),))
     assert first("vanishing_gradient", as_small, evidence={"layers": ["first"], "onset": 1})[0] == (
-        does.ScaleLoss(4096.0)
+        does.ScaleLoss(65536.0)
     )
 
 
