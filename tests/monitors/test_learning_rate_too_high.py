@@ -69,3 +69,11 @@ def test_one_dear_batch_is_no_blow_up(
 ) -> None:
     dear = course(step, started, lambda n: 90.0 if n == 20 else 1.8 * 0.97**n, lambda n: 0.02)
     assert found(LearningRateTooHigh(), dear) == []
+
+
+def test_a_loss_that_was_zero_has_not_blown_up(
+    step: Callable[..., Step], started: Callable[..., Started], found: Found
+) -> None:
+    records = [started(num_classes=0, class_counts={})]
+    records += [step(n, loss=0.0 if n < 6 else 0.3, layer_updates={"a": 0.4, "b": 0.4}) for n in range(1, 12)]
+    assert found(LearningRateTooHigh(), records) == []

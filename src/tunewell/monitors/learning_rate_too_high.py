@@ -185,7 +185,7 @@ class LearningRateTooHigh(msgspec.Struct, frozen=True, kw_only=True):
             return ""
         beginning, last = _beginning(learning), learning["losses"][-8:]
         high = [loss for loss in last if loss > self.blown * beginning]
-        if len(high) < 2:
+        if len(high) < 2 or beginning < _NOTHING:
             return ""
         return f"losses came to {max(high):.3g}, from {beginning:.3g} at the beginning"
 
@@ -209,6 +209,8 @@ class LearningRateTooHigh(msgspec.Struct, frozen=True, kw_only=True):
         return f"no gradient reaches {state['dead']:.0%} of them any more"
 
 
+_NOTHING = 1e-6
+"""A first loss of less leaves nothing to compare with."""
 _FRESH: State = {"ratios": [], "largest": None, "dead": 0.0, "jumped": None, "way": 0.0, "looked": 0}
 
 
