@@ -106,7 +106,6 @@ def _summary(scores: Scores) -> str:
     alarmed = sum(bool(one.told) for one in scores.healthy)
     alarm_low, alarm_high = scoring.wilson(alarmed, len(scores.healthy))
     others = sum(len(one.others) for one in every)
-    incidents = exact + others + sum(bool(one.instead) and one.instead[:7] != "nothing" for one in every)
     precision = exact / max(1, exact + others + alarmed)
     delays = [
         one.delay
@@ -119,7 +118,6 @@ def _summary(scores: Scores) -> str:
         mended[one.name] += [True] * one.repaired + [False] * (one.runs - one.repaired)
     repaired = scoring.kinds(mended)
     per_60 = 60 * alarmed / max(1, len(scores.healthy))
-    del incidents
     rows = [
         ("kinds named exactly", f"**{len(kinds)} of 32**", "28", f"in at least half of a kind's runs, over all scored bases; {32 - len(by_name)} kinds did no harm on any"),
         ("runs named exactly", f"{exact} of {len(every)} ({exact / max(1, len(every)):.0%}, {low:.0%} to {high:.0%})", "", f"half points (right family): {half}; with them {(exact + half / 2) / max(1, len(every)):.0%}"),

@@ -75,7 +75,7 @@ class GradientUnderflow(msgspec.Struct, frozen=True, kw_only=True):
         }
         if state["runs"] < self.looks:
             return state, []
-        finding = _finding(record, [*rounded, *lost], lost, state["first_seen"])
+        finding = _finding(record, rounded, lost, state["first_seen"])
         return {**state, "told": True, "seen": finding.summary}, [finding]
 
     def verdict(self, state: State) -> Verdict:
@@ -99,7 +99,8 @@ class GradientUnderflow(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
-def _finding(look: Inspected, layers: list[str], lost: list[str], onset: int) -> Finding:
+def _finding(look: Inspected, rounded: list[str], lost: list[str], onset: int) -> Finding:
+    layers = [*rounded, *lost]
     zeros, smallest = look.zero_gradients or {}, look.smallest_gradients or {}
     shares = [zeros[layer] for layer in layers]
     return Finding(
@@ -109,7 +110,7 @@ def _finding(look: Inspected, layers: list[str], lost: list[str], onset: int) ->
         severity="warning",
         summary=(
             f"In {len(layers)} of {len(zeros)} layers {min(shares):.0%} to {max(shares):.0%} of the gradient is exactly "
-            f"zero{', and nothing else is small' if any(layer not in lost for layer in layers) else ''} ({named(layers)})."
+            f"zero{', and nothing else is small' if rounded else ''} ({named(layers)})."
         ),
         meaning="Small gradients are rounded to zero, so that most weights learn nothing.",
         causes=[

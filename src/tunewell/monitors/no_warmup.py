@@ -94,7 +94,7 @@ class NoWarmup(msgspec.Struct, frozen=True, kw_only=True):
                 "rates": [*state["rates"], step.learning_rate],
                 "losses": [*state["losses"], step.loss],
             }
-        if is_number and not step.skipped:
+        if is_number and not step.skipped and state["updates"] <= 2 * self.stalled:
             recent = pushed(state["recent"], step.loss, 32)
             state = {**state, "recent": recent, "updates": state["updates"] + 1, "rate": step.learning_rate}
         moved = [ratio for ratio in (step.layer_updates or {}).values() if math.isfinite(ratio)]
