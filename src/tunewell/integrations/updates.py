@@ -245,6 +245,8 @@ class Updates:
             with torch.no_grad():
                 update.moves = self._moved.by_layer(self.layers.of, self.layers.order)
             self._moved = None
+        if update.norms is not None:
+            update.norms.let_go()  # the update may wait to be written, and the gradients must not with it
         now = time.perf_counter()
         began = forwards.first.began if forwards.first else forwards.free_since
         update.seconds = now - forwards.free_since

@@ -30,7 +30,7 @@ from tunewell.integrations.row_order import RowOrder
 from tunewell.integrations.rows_learned import RowsLearned
 from tunewell.integrations.schedule import Ticks
 from tunewell.integrations.snapshots import Snapshots
-from tunewell.integrations.update import Update
+from tunewell.integrations.update import Update, must_be_written
 from tunewell.integrations.updates import Updates
 from tunewell.monitors import Verdict, Watch
 from tunewell.policies import Judge
@@ -40,10 +40,6 @@ from tunewell.records import Ended, Eval, Finding, Note, Record, Started, Step
 from tunewell.runs import story
 from tunewell.runs.environment import environment
 from tunewell.training.device import Compute, torch_facts
-
-SYNC_UPDATES = 10
-"""Updates that may wait to be judged together, which is cheaper and on a GPU saves it from waiting for the processor.
-On the processor none waits where a policy may act."""
 
 Status = Literal["completed", "stopped", "interrupted", "failed"]
 Rows = Sequence[int] | Tensor
@@ -284,7 +280,7 @@ class Watcher:
             )
         self._waiting.append(update)
         at_once = self._acts and update.passes[0].loss.is_cpu
-        if at_once or update.looked_at or len(self._waiting) >= SYNC_UPDATES:
+        if at_once or update.looked_at or must_be_written(self._waiting):
             self._flush()
 
     def _flush(self) -> None:
