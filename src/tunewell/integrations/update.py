@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tunewell.probes.gradients import GradientNorms
 from tunewell.probes.graph import LossSeen
+from tunewell.probes.phases import Phases
 
 WAITING_UPDATES = 10
 """Updates that may wait to be judged together, which is cheaper and on a GPU saves it from waiting for the processor.
@@ -58,6 +59,8 @@ class Update:
     skipped: bool = False
     seconds: float = 0.0
     data_seconds: float = 0.0
+    phases: Phases | None = None
+    """Where the time went, if it is looked into."""
     gradients: dict[str, Tensor] = field(default_factory=dict)
     """Norm by layer."""
     moves: dict[str, Tensor] = field(default_factory=dict)

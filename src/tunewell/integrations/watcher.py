@@ -34,6 +34,7 @@ from tunewell.integrations.update import Update, must_be_written
 from tunewell.integrations.updates import Updates
 from tunewell.monitors import Verdict, Watch
 from tunewell.policies import Judge
+from tunewell.probes.machine import MachineUse
 from tunewell.probes.ranks import Ranks
 from tunewell.problems import Problem, RunError
 from tunewell.records import Ended, Eval, Finding, Note, Record, Started, Step
@@ -87,7 +88,7 @@ class Watcher:
             model, optimizer, Ticks(optimizer, scheduler), probe_steps, total_steps, adjustments, self._done
         )
         self._journal = Journal(Watch(own_monitors), None if folder is None else Path(folder), _stem(name))
-        self._ranks = Ranks()
+        self._ranks, self._machine = Ranks(), MachineUse()
         self._hands = Hands(
             model=model,
             optimizer=optimizer,
@@ -303,7 +304,8 @@ class Watcher:
             self._mean_seconds += 0.1 * (step.seconds - self._mean_seconds)
             self._record(step)
             if inspected is not None and self._hands.snapshots.restored == restored:
-                self._record(inspected)
+                device, spent = update.passes[0].loss.device, self._journal.watch.seconds
+                self._record(self._machine.added(inspected, step, device, spent))
             if update.looked_at:
                 self._updates.reads_losses = not update.is_plain
             self._note_rows(update)
