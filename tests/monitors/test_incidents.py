@@ -152,11 +152,26 @@ def test_packed_and_unpacked_it_goes_on_and_what_was_undone_stays_known(incident
     assert incidents.open == "spike@10"
 
 
+def test_what_comes_at_once_with_a_lasting_fault_is_folded_and_what_comes_late_is_told(
+    incidents: Incidents,
+) -> None:
+    incidents.tell(finding("bad_data", 1, lasting=True))
+    pass_quietly(incidents, QUIET_UPDATES)
+    assert incidents.tell(finding("stuck", 1 + QUIET_UPDATES)) is None
+    again = Incidents(EXPLAINS)
+    again.tell(finding("bad_data", 1, lasting=True))
+    pass_quietly(again, QUIET_UPDATES + 1)
+    assert again.tell(finding("stuck", 2 + QUIET_UPDATES)) is not None
+
+
 def test_what_does_not_pass_by_itself_stays_open_until_an_action_helps(incidents: Incidents) -> None:
     incidents.tell(finding("bad_data", 1, lasting=True))
     pass_quietly(incidents, 500)
     assert incidents.open is None  # it speaks against no commit
-    assert incidents.tell(finding("stuck", 501)) is None
+    late = incidents.tell(finding("stuck", 501))
+    assert late is not None
+    assert (late.evidence["incident"], late.evidence["cause"]) == ("bad_data@1", "bad_data")
+    assert incidents.tell(finding("stuck", 502)) is None
     assert incidents.known[0].codes == ["bad_data", "stuck"]
     incidents.settle(effect("bad_data", 520, helped=True))
     pass_quietly(incidents, SETTLING_UPDATES + 1)

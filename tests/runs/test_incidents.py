@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from tunewell.actions import EvaluateNow, Rollback, SaveNow, ScaleLearningRate, Stop
+from tunewell.actions import EvaluateNow, ExcludeRows, Rollback, SaveNow, ScaleLearningRate, Stop
 from tunewell.records import Acted, Answered, Effect, Eval, Finding, Proposed, Rewound, Step
 from tunewell.runs.incidents import BlamedRow, incidents
 
@@ -217,6 +217,21 @@ def test_faults_of_generalisation_are_judged_by_evaluations():
     (worse,), _ = incidents([*log, evaluation(300, 0.45)])
     assert worse.recovered is False
     assert "did not come below" in worse.aftermath
+
+
+def test_a_fault_that_lasts_does_not_recover_by_itself():
+    noise = finding(50, "label_noise", evidence={"lasting": True})
+    log = [*steps(1, 50, 0.7), evaluation(10, 0.7), noise, *steps(51, 90, 0.3), evaluation(60, 0.3)]
+    (found,), _ = incidents(log)
+    assert found.recovered is None
+    assert found.aftermath == "Nothing that was measured says that it is gone."
+    excluded = acted(51, ExcludeRows([1]), code="label_noise")
+    helped = Effect(
+        step=90, acted_step=51, action=ExcludeRows([1]), code="label_noise", helped=True,
+        measure="validation loss", before=0.7, after=0.3, text="It helped.",
+    )  # fmt: skip
+    (found,), _ = incidents([*log[:52], excluded, *log[52:], helped])
+    assert (found.recovered, found.aftermath) == (True, "It helped.")
 
 
 def test_other_faults_claim_nothing_about_the_loss():

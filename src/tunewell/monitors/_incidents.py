@@ -50,8 +50,9 @@ class Incidents:
 
     While an incident is open, a finding of it is told only if it is more severe than all before, if it names a cause
     of what was seen, or if it says itself that it is news (``evidence["again"]``). One that is told once and stays until
-    something is done about it, such as wrong rows, says so too (``evidence["lasting"]``). An info belongs to no incident
-    and silences nothing.
+    something is done about it, such as wrong rows, says so too (``evidence["lasting"]``): of such an incident a consequence
+    of a new kind that comes later is told as well, since it is the harm that was only foretold. An info belongs to no
+    incident and silences nothing.
     """
 
     def __init__(self, explains: Explains) -> None:
@@ -198,7 +199,9 @@ class Incidents:
 
 def _is_news(incident: State, finding: Finding) -> bool:
     is_worse = _RANK[finding.severity] > _RANK[incident["severity"]]
-    return is_worse or bool(finding.evidence.get("again")) or bool(incident.get("retell"))
+    is_new = finding.code not in incident["codes"]
+    is_late_harm = incident["lasts"] and is_new and incident["quiet"] > QUIET_UPDATES
+    return is_worse or is_late_harm or bool(finding.evidence.get("again")) or bool(incident.get("retell"))
 
 
 def _joined(incidents: list[State], finding: Finding) -> State:

@@ -27,15 +27,26 @@ class Aftermath(msgspec.Struct, frozen=True):
 
 
 def aftermath(
-    code: str, effects: Sequence[Effect], log: Sequence[Record], first: int, last: int, end: int
+    code: str,
+    effects: Sequence[Effect],
+    log: Sequence[Record],
+    first: int,
+    last: int,
+    end: int,
+    *,
+    lasts: bool = False,
 ) -> Aftermath:
     """Return what came of an incident of root cause `code` that stands in ``log[first:last + 1]``.
 
-    `end` is the place of the next incident. The last effect that could be told counts.
+    `end` is the place of the next incident. The last effect that could be told counts. What `lasts`, as wrong rows do,
+    is gone only where something was done about it that helped: a loss that falls meanwhile says nothing of it.
     """
     told = [effect for effect in effects if effect.helped is not None]
     if told:
         return Aftermath(told[-1].before, told[-1].after, told[-1].helped, told[-1].text)
+    if lasts:
+        text = effects[-1].text if effects else "Nothing that was measured says that it is gone."
+        return Aftermath(text=text)
     match kind_of(code):
         case "loss" | "bad":
             found = _by_loss(log, first, last, end)
