@@ -219,8 +219,8 @@ def test_faults_of_generalisation_are_judged_by_evaluations():
     assert "did not come below" in worse.aftermath
 
 
-def test_a_fault_that_lasts_does_not_recover_by_itself():
-    noise = finding(50, "label_noise", evidence={"lasting": True})
+def test_wrong_rows_do_not_recover_by_themselves():
+    noise = finding(50, "label_noise")
     log = [*steps(1, 50, 0.7), evaluation(10, 0.7), noise, *steps(51, 90, 0.3), evaluation(60, 0.3)]
     (found,), _ = incidents(log)
     assert found.recovered is None

@@ -16,6 +16,9 @@ _WINDOW = 20
 _FEW = 5
 """With fewer steps than this afterwards nothing can be said."""
 
+_STAY = {"label_noise", "conflicting_labels", "class_imbalance"}
+"""Faults of the rows, gone only where something was done that helped: a score that gains meanwhile says nothing of them."""
+
 
 class Aftermath(msgspec.Struct, frozen=True):
     """What a measure was before and after, whether things are well again (None: it can't be told), and it in words."""
@@ -27,24 +30,16 @@ class Aftermath(msgspec.Struct, frozen=True):
 
 
 def aftermath(
-    code: str,
-    effects: Sequence[Effect],
-    log: Sequence[Record],
-    first: int,
-    last: int,
-    end: int,
-    *,
-    lasts: bool = False,
+    code: str, effects: Sequence[Effect], log: Sequence[Record], first: int, last: int, end: int
 ) -> Aftermath:
     """Return what came of an incident of root cause `code` that stands in ``log[first:last + 1]``.
 
-    `end` is the place of the next incident. The last effect that could be told counts. What `lasts`, as wrong rows do,
-    is gone only where something was done about it that helped: a loss that falls meanwhile says nothing of it.
+    `end` is the place of the next incident. The last effect that could be told counts.
     """
     told = [effect for effect in effects if effect.helped is not None]
     if told:
         return Aftermath(told[-1].before, told[-1].after, told[-1].helped, told[-1].text)
-    if lasts:
+    if code in _STAY:
         text = effects[-1].text if effects else "Nothing that was measured says that it is gone."
         return Aftermath(text=text)
     match kind_of(code):

@@ -212,8 +212,7 @@ def _closed(opened: _Open, log: Sequence[Record], end: int) -> Incident:
     ]  # a consequence's causes would mislead
     evidence = next((f.evidence for f in ordered if set(f.evidence) - _OWN - {"onset"}), first.evidence)
     rows = _distinct(row for finding in ordered for row in finding.rows)
-    lasts = any(finding.evidence.get("lasting") for finding in findings)
-    after = aftermath(root, opened.effects, log, opened.first_place, opened.last_place, end, lasts=lasts)
+    after = aftermath(root, opened.effects, log, opened.first_place, opened.last_place, end)
     return Incident(
         code=root,
         codes=codes,
