@@ -259,7 +259,7 @@ class Committed(Fact, tag="committed", frozen=True, kw_only=True):
     seconds: float
     """Time the training loop waited."""
     reason: str
-    """``start``, ``interval``, ``evaluation``, ``action``, ``signal`` or ``end``."""
+    """``start``, ``interval``, ``evaluation``, ``action``, ``pause``, ``signal`` or ``end``."""
 
 
 class Note(Fact, tag="note", frozen=True, kw_only=True):

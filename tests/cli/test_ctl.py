@@ -141,6 +141,12 @@ def test_a_run_that_nobody_trains_is_not_asked_but_can_be_called(
         "note": "the first that works",
     }
     assert inbox.label(inbox.read_all(run)).tags == ["baseline", "long"]
+    inbox.send(run, "anna", action=does.SaveNow())
+    assert cli.main(["why", "reviews"]) == 0
+    told = capsys.readouterr().out
+    assert "\nTags\n  - baseline, long\n\nNote\n  - the first that works\n" in told
+    is_over = ended is not None and ended.status == "completed"
+    assert ("not answered yet\n  - anna: to save a checkpoint" in told) != is_over
 
 
 def answers(run: RunFolder, outcome: str, detail: str) -> threading.Thread:

@@ -144,7 +144,7 @@ def _call(folder: RunFolder, wish: str, values: list[str], *, as_json: bool) -> 
         print(msgspec.json.encode(msgspec.to_builtins(now)).decode())
         return DONE
     say(f"{folder.name}: tags {', '.join(now.tags or []) or 'none'}; note: {now.note or 'none'}")
-    next_command("tunewell runs")
+    next_command(f"tunewell why {folder.name}")
     return DONE
 
 
