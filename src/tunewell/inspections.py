@@ -70,6 +70,15 @@ class Inspected(Fact, tag="inspected", frozen=True, kw_only=True):
     """Memory that this process holds (on a GPU: allocated there)."""
     memory_limit: int | None = None
     """Memory that it may hold."""
+    phase_seconds: dict[str, float] | None = None
+    """Seconds of this update by what was done: ``data``, ``forward``, ``backward``, ``optimizer``; and ``monitors``, the
+    mean of the updates since the look before."""
+    process_share: float | None = None
+    """Share of all cores' time that this process took since the look before, 0 to 1."""
+    machine_share: float | None = None
+    """The same of all processes together."""
+    gpu_share: float | None = None
+    """Share of the time in which the GPU was at work."""
     disk_free: int | None = None
     """Bytes free where the run is written."""
     disk_needed: int | None = None

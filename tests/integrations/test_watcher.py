@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from integrations.watched_loops import (
     train,
     watched,
 )
+from tunewell.integrations import update
 from tunewell.problems import DataError, RecipeError, RunError
 from tunewell.records import Ended, Eval, Note, Started
 from tunewell.runs import log
@@ -65,6 +67,39 @@ def test_what_a_step_tells_is_what_was() -> None:
     assert (step.learning_rate, step.rows, step.max_grad_norm) == (2e-3, 32, None)
     assert sum((step.label_counts or {}).values()) == 32
     assert list(step.layer_gradients or {}) == list(step.layer_updates or {}) == ["0", "2", "6"]
+
+
+def test_updates_that_wait_to_be_written_hold_no_gradients() -> None:
+    model = cnn()
+    optimizer, watch = watched(model)
+    gradients = []
+    for rows in batches(6):  # the fourth to sixth wait to be written together
+        loss = F.cross_entropy(model(IMAGES[rows]), CLASSES[rows])
+        watch.loss(loss)
+        loss.backward()
+        gradients += [weakref.ref(p.grad) for p in model.parameters() if p.grad is not None]
+        optimizer.step()
+        optimizer.zero_grad()
+        del loss
+    assert [found for found in gradients if found() is not None] == []
+    watch.close()
+    assert all(step.gradient_norm > 0 for step in steps_of(watch))
+
+
+def test_updates_that_hold_much_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(update, "WAITING_BYTES", 2 * 32 * 10 * 4)  # log-probabilities of two batches
+    model = cnn()
+    optimizer, watch = watched(model)
+    seen = []
+    for rows in batches(9):
+        loss = 2 * F.cross_entropy(model(IMAGES[rows]), CLASSES[rows])  # not plain: each loss is read whole
+        watch.loss(loss)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        seen.append(len(watch._waiting))
+    watch.close()
+    assert max(seen) == 1
 
 
 def test_a_watched_training_is_equal_to_the_last_bit() -> None:

@@ -118,6 +118,7 @@ def _inspected(update: Update, numbers: Mapping[str, float]) -> Inspected | None
         if isinstance(value, dict):
             fields[name] = _part(numbers, f"{name}/")
     fields |= {name: numbers[name] for name in update.shown if "/" not in name}
+    fields["phase_seconds"] = None if update.phases is None else update.phases.seconds
     return Inspected(**fields)
 
 

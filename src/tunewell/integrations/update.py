@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from tunewell.probes.gradients import GradientNorms
 from tunewell.probes.graph import LossSeen
+from tunewell.probes.phases import Phases
+
+WAITING_UPDATES = 10
+"""Updates that may wait to be judged together, which is cheaper and on a GPU saves it from waiting for the processor.
+On the processor none waits where a policy may act."""
+WAITING_BYTES = 64 << 20
+"""What waiting updates may hold in memory of the losses that they were read from: a language model's are large."""
 
 
 @dataclass
@@ -51,6 +59,8 @@ class Update:
     skipped: bool = False
     seconds: float = 0.0
     data_seconds: float = 0.0
+    phases: Phases | None = None
+    """Where the time went, if it is looked into."""
     gradients: dict[str, Tensor] = field(default_factory=dict)
     """Norm by layer."""
     moves: dict[str, Tensor] = field(default_factory=dict)
@@ -61,3 +71,16 @@ class Update:
     """It had one backward pass, and the loss that was given is the mean that is logged."""
     scaled: bool = False
     """A gradient scaler multiplied the loss: what was differentiated can't be compared."""
+
+    def held_bytes(self) -> int:
+        """Return the bytes of what its losses were read from, which stay in memory until it is written."""
+        read = [one.seen for one in self.passes if one.seen is not None]
+        held = [
+            tensor for seen in read for tensor in (seen.log_probabilities, seen.losses) if tensor is not None
+        ]
+        return sum(tensor.numel() * tensor.element_size() for tensor in held)
+
+
+def must_be_written(waiting: Sequence[Update]) -> bool:
+    """Return whether so many updates wait to be written, or hold so much, that they should wait no longer."""
+    return len(waiting) >= WAITING_UPDATES or sum(one.held_bytes() for one in waiting) > WAITING_BYTES

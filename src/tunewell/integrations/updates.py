@@ -13,13 +13,14 @@ from torch.optim import Optimizer
 from tunewell.integrations import look
 from tunewell.integrations.adjustments import Adjustments
 from tunewell.integrations.backward import micro_batch, on_backward
-from tunewell.integrations.forward import Forwards
+from tunewell.integrations.forward import Forward, Forwards
 from tunewell.integrations.schedule import Ticks
 from tunewell.integrations.update import MicroBatch, Update
 from tunewell.probes.cadence import is_due
 from tunewell.probes.gradients import GradientNorms
 from tunewell.probes.layers import Layers, layers_of
 from tunewell.probes.optimizer import LeftOut
+from tunewell.probes.phases import Phases
 from tunewell.probes.updates import UpdateProbe
 
 _SCALER = 128.0
@@ -63,6 +64,8 @@ class Updates:
         self.is_scaled = False
         """A gradient scaler multiplies the losses."""
         self._loss_factor = 1.0
+        self._began = 0.0
+        """When the phase under way began, in an update that is looked into."""
         self._moved: UpdateProbe | None = None
         self._left_out = LeftOut()
         self._in_evaluation: list[str] | None = None
@@ -114,6 +117,8 @@ class Updates:
         )
         self._in_backward = False
         self._look_where_modes_changed()
+        if self.current.looked_at:
+            self._time_forward(forward, loss.device)
         if self.current.looked_at and not self.current.passes:
             self._find_layers()
             look.before_backward(self.current, loss, self.names)
@@ -122,6 +127,11 @@ class Updates:
         if factor != 1.0 and loss.requires_grad:
             loss.register_hook(lambda gradient: gradient * factor)
         return found
+
+    def _time_forward(self, forward: Forward | None, device: torch.device) -> None:
+        self.current.phases = phases = self.current.phases or Phases(device)
+        if forward is not None:
+            phases.add("forward", phases.now() - forward.began)
 
     def _forget_what_was_dropped(self) -> None:
         """Begin anew where gradients were cleared without an update, as a gradient scaler does after an overflow."""
@@ -171,6 +181,8 @@ class Updates:
             self.is_scaled = bool(found.weight.abs() >= _SCALER)
         update.scaled = self.is_scaled
         update.passes.append(found)
+        if update.phases is not None:
+            self._began = update.phases.now()
         self.ticks.between()
         self._adjustments.note_rates()
         if self._loss_factor != 1.0:
@@ -179,6 +191,8 @@ class Updates:
 
     def _backward_ended(self) -> None:
         self._in_backward = False
+        if self.current.phases is not None:
+            self.current.phases.add("backward", self.current.phases.now() - self._began)
         if self._loss_factor != 1.0:
             self._adjustments.scale_gathered(self.parameters, 1 / self._loss_factor)
         if not self.is_scaled:
@@ -227,6 +241,8 @@ class Updates:
                 self._moved = UpdateProbe(trained)
             self._adjustments.before(update, self.parameters, self.layers)
             update.learning_rate = max(float(group["lr"]) for group in optimizer.param_groups)
+            if update.phases is not None:
+                self._began = update.phases.now()
 
     def _unscale(self, norms: GradientNorms) -> None:
         """Divide `norms` by what a gradient scaler leaves to a fused optimizer."""
@@ -236,8 +252,10 @@ class Updates:
             norms.total = norms.total / scale.to(norms.total.device)
 
     def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        self._adjustments.after(self.parameters)
         update, forwards = self.current, self.forwards
+        if update.phases is not None:
+            update.phases.add("optimizer", update.phases.now() - self._began)
+        self._adjustments.after(self.parameters)
         if not update.passes:
             self.without_loss += 1
             return
@@ -245,6 +263,8 @@ class Updates:
             with torch.no_grad():
                 update.moves = self._moved.by_layer(self.layers.of, self.layers.order)
             self._moved = None
+        if update.norms is not None:
+            update.norms.let_go()  # the update may wait to be written, and the gradients must not with it
         now = time.perf_counter()
         began = forwards.first.began if forwards.first else forwards.free_since
         update.seconds = now - forwards.free_since

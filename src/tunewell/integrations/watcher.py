@@ -30,18 +30,15 @@ from tunewell.integrations.row_order import RowOrder
 from tunewell.integrations.rows_learned import RowsLearned
 from tunewell.integrations.schedule import Ticks
 from tunewell.integrations.snapshots import Snapshots
-from tunewell.integrations.update import Update
+from tunewell.integrations.update import Update, must_be_written
 from tunewell.integrations.updates import Updates
 from tunewell.monitors import Verdict, Watch
 from tunewell.policies import Judge
+from tunewell.probes.machine import MachineUse
 from tunewell.probes.ranks import Ranks
 from tunewell.records import Ended, Eval, Finding, Note, Record, Started, Step
 from tunewell.runs import story
 from tunewell.runs.environment import environment
-
-SYNC_UPDATES = 10
-"""Updates that may wait to be judged together, which is cheaper and on a GPU saves it from waiting for the processor.
-On the processor none waits where a policy may act."""
 
 Status = Literal["completed", "stopped", "interrupted", "failed"]
 Rows = Sequence[int] | Tensor
@@ -89,7 +86,7 @@ class Watcher:
             model, optimizer, Ticks(optimizer, scheduler), probe_steps, total_steps, adjustments, self._done
         )
         self._journal = Journal(Watch(own_monitors), None if folder is None else Path(folder), stem_of(name))
-        self._ranks = Ranks()
+        self._ranks, self._machine = Ranks(), MachineUse()
         self._hands = Hands(
             model=model,
             optimizer=optimizer,
@@ -294,7 +291,7 @@ class Watcher:
         self._waiting.append(update)
         at_once = self._acts and update.passes[0].loss.is_cpu
         is_called = self._judging.is_called()
-        if at_once or update.looked_at or is_called or len(self._waiting) >= SYNC_UPDATES:
+        if at_once or update.looked_at or is_called or must_be_written(self._waiting):
             self._flush()
 
     def _flush(self) -> None:
@@ -317,7 +314,8 @@ class Watcher:
             self._mean_seconds += 0.1 * (step.seconds - self._mean_seconds)
             self._record(step)
             if inspected is not None and self._hands.snapshots.restored == restored:
-                self._record(inspected)
+                device, spent = update.passes[0].loss.device, self._journal.watch.seconds
+                self._record(self._machine.added(inspected, step, device, spent))
             if update.looked_at:
                 self._updates.reads_losses = not update.is_plain
             self._note_rows(update)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +34,8 @@ class Watch:
         self._incidents = Incidents(self._explains)
         self._seen: dict[str, str] = {}
         self._started: Started | None = None
+        self.seconds = 0.0
+        """Time that the monitors have taken so far."""
         self._begin()
 
     def _begin(self) -> None:
@@ -54,6 +57,12 @@ class Watch:
 
     def observe(self, record: Record) -> list[Finding]:
         """Return the findings that `record` gives rise to, after false-alarm discipline."""
+        began = time.perf_counter()
+        findings = self._observed(record)
+        self.seconds += time.perf_counter() - began
+        return findings
+
+    def _observed(self, record: Record) -> list[Finding]:
         match record:
             case Finding():
                 return []

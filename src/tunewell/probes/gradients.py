@@ -56,6 +56,11 @@ class GradientNorms:
                 present[place] = present[place] * scale
         self._present = tuple(present)
 
+    def let_go(self) -> None:
+        """Hold the gradients no longer, so that clearing them frees their memory; only `total` is left to ask for."""
+        self.names, self.gradients = [], []
+        self.norms = self._present = ()
+
     def by_layer(self, layers: Mapping[str, str], order: Sequence[str]) -> dict[str, Tensor]:
         """Return each layer's norm; a layer without gradients is absent."""
         grouped: dict[str, list[Tensor]] = {}

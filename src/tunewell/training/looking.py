@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from tunewell.probes.gradients import GradientNorms
 from tunewell.probes.inputs import first_tensor, mean_and_std, spread
 from tunewell.probes.modes import Modes
 from tunewell.probes.optimizer import epsilon_share, output_gain, smallest_numbers, zero_shares
+from tunewell.probes.phases import Phases
 from tunewell.tasks._protocol import Batch, LossSum
 from tunewell.training.state import TrainState
 
@@ -27,14 +29,16 @@ from tunewell.training.state import TrainState
 class Look:
     """What is seen of one update; `shown` are 0-d tensors by field, or ``field/name`` where a field has several."""
 
-    def __init__(self, state: TrainState) -> None:
+    def __init__(self, state: TrainState, device: torch.device) -> None:
         self.state = state
+        self.phases = Phases(device)
         self.told: dict[str, Any] = {}
         self.shown: dict[str, Tensor] = {}
 
     def begin(self) -> None:
         """Look just before the update's first forward pass, again where memory ran out and it begins anew."""
         state = self.state
+        self.phases = Phases(self.phases.device)
         modes = Modes(state.model)
         self.told = {"switching": len(modes.switching), "in_evaluation": modes.in_evaluation()}
         self.shown = {"stale_gradient": GradientNorms({**state.weights.used, **state.trainable}).total}
@@ -110,6 +114,11 @@ class Look:
         self.shown |= {f"{field}/{name}": number for name, number in numbers.items()}
 
 
+def during(look: Look | None, phase: str) -> AbstractContextManager[None]:
+    """Return a context whose time the look tells as that of `phase`; nobody looks: a plain one."""
+    return nullcontext() if look is None else look.phases.of(phase)
+
+
 def inspected(look: Look, step: int, numbers: Sequence[float]) -> Inspected:
     """Return the record of a look; `numbers` are those of `shown`, in its order, fetched from the device."""
     values = dict(zip(look.shown, numbers, strict=True))
@@ -120,4 +129,4 @@ def inspected(look: Look, step: int, numbers: Sequence[float]) -> Inspected:
             fields[field][part] = number
         else:
             fields[field] = number
-    return Inspected(time=time.time(), step=step, **fields)
+    return Inspected(time=time.time(), step=step, phase_seconds=look.phases.seconds, **fields)

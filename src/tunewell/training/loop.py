@@ -20,7 +20,7 @@ from tunewell.probes.updates import UpdateProbe
 from tunewell.problems import Problem, RunError
 from tunewell.tasks._protocol import Batch, LossSum, Task
 from tunewell.training.device import Compute
-from tunewell.training.looking import Look
+from tunewell.training.looking import Look, during
 from tunewell.training.memory import is_out_of_memory, release
 from tunewell.training.noise import seed_noise
 from tunewell.training.plan import Plan
@@ -111,16 +111,17 @@ def train_steps(state: TrainState, work: Work, poll: Poll = lambda _: False) -> 
             state.enter(stage)
         rows = next_rows(state, work)
         is_due = cadence.is_due(state.progress.step, state.recipe.probe_steps, work.plan.total_steps)
-        look = Look(state) if is_due else None
+        look = Look(state, work.compute.device) if is_due else None
         gradient = gather_gradient(state, work, rows, poll, look)
         if gradient is None:
             return
 
         rate = state.optimizers.set_rate(state.rate_factor(stage))
         moved = UpdateProbe(state.trainable) if look else None
-        norms, finite = clip_and_step(state)
-        state.weights.publish()
-        state.weights.clear_gradients()
+        with during(look, "optimizer"):
+            norms, finite = clip_and_step(state)
+            state.weights.publish()
+            state.weights.clear_gradients()
 
         state.progress.step += 1
         state.adjustments.cursor += 1
@@ -222,13 +223,17 @@ def forward_backward(
     state: TrainState, work: Work, batch: Batch, count: Tensor, look: Look | None = None
 ) -> LossSum:
     """Add one micro-batch's share of the gradient: its loss sum over the whole update's `count`."""
-    with torch.autocast(work.compute.device.type, torch.float16, enabled=work.compute.precision == "fp16"):
+    autocast = torch.autocast(
+        work.compute.device.type, torch.float16, enabled=work.compute.precision == "fp16"
+    )
+    with during(look, "forward"), autocast:
         loss = work.task.loss(state.model, batch)
     mean = loss.sum / count
     if look:
         look.before_backward(batch, loss, mean)
-    (state.scaler.scale(mean) if state.scaler else mean).backward()
-    state.weights.gather_gradients()
+    with during(look, "backward"):
+        (state.scaler.scale(mean) if state.scaler else mean).backward()
+        state.weights.gather_gradients()
     return loss
 
 

@@ -16,6 +16,7 @@ from tunewell import plugins
 from tunewell.actions import Action, Pause, Resume, Rollback, SetMicroBatchTokens
 from tunewell.monitors import Watch
 from tunewell.policies import Decision, Facts, Judge, Proposal
+from tunewell.probes.machine import MachineUse
 from tunewell.problems import RunError
 from tunewell.records import Acted, Ended, Note, Proposed, Record, StageBegan
 from tunewell.runs.folder import RunFolder
@@ -61,6 +62,7 @@ class Session:
         self.rows = RowRecord(prepared, folder)
         self.reviewing = Reviewing(prepared, folder)
         self.saving = Saving(self)
+        self.machine = MachineUse()
         self.watchdog = Watchdog(self._tell_stall)
         self.wishes = act.Wishes()
         self.hearing = Hearing(self)
@@ -151,7 +153,8 @@ class Session:
                 yield from self._split_further(update)
             yield from self.record(msgspec.structs.replace(step, seconds=seconds) if is_async else step)
             if seen is not None and self.saving.rollbacks == rollbacks:
-                yield from self.record(self.saving.with_disk(seen))
+                looked = self.machine.added(seen, step, self.work.compute.device, self.watch.seconds)
+                yield from self.record(self.saving.with_disk(looked))
             for reviewed in self.reviewing.ended(update.step, update.epoch):
                 yield from self.record(reviewed)
 
