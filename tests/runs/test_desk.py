@@ -58,12 +58,27 @@ def test_what_it_knows_goes_through_json(run: RunFolder) -> None:
     request = inbox.send(run, "anna", action=SetMaxGradNorm(1.0), id="a")
     desk.read()
     desk.note(request, done(SetMaxGradNorm(1.0), SetMaxGradNorm(math.inf)), next_commit=4)
+    desk.answered(request)
     again = Desk(run.inbox)
     again.unpack(json.loads(json.dumps(desk.pack(), allow_nan=False)))
     assert again.taking_back("a") == SetMaxGradNorm(math.inf)
     assert again.read() == ([], [])
     again.forget()
     assert again.read() == ([request], [])
+
+
+def test_a_checkpoint_in_the_midst_of_answering_asks_again_for_what_is_not_answered(run: RunFolder) -> None:
+    desk = Desk(run.inbox)
+    first, second = (inbox.send(run, "anna", action=Stop(), id=id) for id in "ab")
+    assert desk.read() == ([first, second], [])
+    desk.note(first, done(Stop()))
+    desk.answered(first)
+    again = Desk(run.inbox)
+    again.unpack(desk.pack())
+    assert again.read() == ([second], [])
+    desk.answered(second)
+    again.unpack(desk.pack())
+    assert again.read() == ([], [])
 
 
 def test_what_can_t_be_taken_back_says_why(run: RunFolder) -> None:

@@ -318,6 +318,24 @@ def test_a_resume_that_is_read_again_is_no_mistake(tiny_recipe: Make, tmp_path: 
     assert of(resumed, Ended)[0].status == "completed"
 
 
+def test_a_rollback_that_a_crash_cut_short_is_read_again(tiny_recipe: Make, tmp_path: Path) -> None:
+    """Killed between the checkpoint of what it gives up and the rollback itself."""
+    run, killed = RunFolder(tmp_path / "run"), tmp_path / "killed"
+    records = driver.train(tiny_recipe(save_steps=3, save_total_limit=9))
+    for record in records:
+        if is_step(5)(record):
+            inbox.send(run, "anna", action=does.Rollback(commit=1))
+            inbox.send(run, "anna", action=does.SaveNow())
+        if isinstance(record, Committed) and record.reason == "action" and record.step == 5:
+            shutil.copytree(run.path, killed)
+            break
+    records.close()  # type: ignore[attr-defined]
+    resumed = list(driver.resume(killed))
+    assert [type(one.action) for one in of(resumed, Acted)] == [does.Rollback, does.SaveNow]
+    assert [one.state for one in told(killed)] == ["applied", "applied"]
+    assert [one.to_step for one in of(resumed, Rewound)] == [5, 3]
+
+
 def test_stop_ends_with_the_last_weights_evaluated_and_what_comes_later_is_refused(
     tiny_recipe: Make, tmp_path: Path
 ) -> None:

@@ -83,6 +83,7 @@ class Judging:
                 self.record(Note(time=time.time(), step=self._hands.updates.step, text=text, topic="inbox"))
         for request in requests:
             self._answer(self._desk, request)
+            self._desk.answered(request)
         if requests or unclear:
             self._journal.flush()
 

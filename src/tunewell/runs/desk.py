@@ -43,18 +43,26 @@ class Desk:
 
     def __init__(self, path: Path) -> None:
         self.inbox = Inbox(path)
+        self._behind, self._open = 0, set[str]()
+        """Where the inbox was read up to before the requests that are being answered, and their ids."""
         self._ahead, self._waiting = Inbox(path), list[Request]()
         self._known: dict[str, _Known] = {}
 
     def read(self) -> tuple[list[Request], list[Unclear]]:
         """Return the requests since the last call that are for the run, and the lines that nobody understands."""
+        self._behind = self.inbox.position
         requests, unclear = self.inbox.read()
         new = []
         for request in requests:
             if request.label is None and request.id not in self._known:
                 self._remember(request.id, _Known())
                 new.append(request)
+        self._open = {request.id for request in new}
         return new, unclear
+
+    def answered(self, request: Request) -> None:
+        """Note that all is done for a request that `read` returned; until then a checkpoint asks for it again."""
+        self._open.discard(request.id)
 
     def waiting(self) -> list[Request]:
         """Return what `read` would, and leave it there; reads only what came since the last call of either."""
@@ -96,8 +104,9 @@ class Desk:
 
     def pack(self) -> dict[str, Any]:
         """Return all that is known as JSON values."""
-        packed: dict[str, Any] = spell_non_finite(msgspec.to_builtins(self._known))
-        return {"position": self.inbox.position, "known": packed}
+        known = {id: one for id, one in self._known.items() if id not in self._open}
+        packed: dict[str, Any] = spell_non_finite(msgspec.to_builtins(known))
+        return {"position": self._behind if self._open else self.inbox.position, "known": packed}
 
     def unpack(self, packed: Mapping[str, Any]) -> None:
         """Stand where `pack` stood."""

@@ -58,6 +58,7 @@ class Hearing:
                 yield from self._take_answer(request)
             else:
                 yield from self._take_up(request)
+            self.desk.answered(request)
         self.stood_paused = False
         if requests or unclear:
             self._show()
