@@ -12,8 +12,11 @@ import torch
 
 from conftest import sentence, tiny_tokenizer
 from tunewell import cli
+from tunewell.actions import EvaluateNow, SaveNow, SetLearningRate
 from tunewell.inspections import DataChecked
 from tunewell.records import Acted, Ended, Eval, Record, Step
+from tunewell.runs import inbox
+from tunewell.runs.folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -163,3 +166,33 @@ def test_a_loss_that_the_model_does_not_compute_is_seen_too(tmp_path: Path, tiny
     (checked,) = (record for record in callback.watch.records if isinstance(record, DataChecked))
     assert checked.checks["leakage"].of > 0
     assert "compute_loss" not in vars(trainer)
+
+
+def test_a_person_asks_the_trainer_to_evaluate_and_to_save(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    from tunewell.integrations.transformers import TunewellCallback
+
+    monkeypatch.chdir(tmp_path)
+    callback = TunewellCallback()
+
+    class Asks(transformers.TrainerCallback):  # type: ignore[misc]
+        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == 5:
+                assert callback.watch is not None
+                assert callback.watch.folder is not None
+                run = RunFolder(callback.watch.folder)
+                for action in (EvaluateNow(), SaveNow(), SetLearningRate(1e-4)):
+                    inbox.send(run, "anna", action=action)
+
+    trained(tmp_path, tiny_model, callback, lambda trainer: trainer.add_callback(Asks()))
+    assert callback.watch is not None
+    records = callback.watch.records
+    assert [record.outcome for record in records if isinstance(record, Acted)] == ["applied"] * 3
+    assert [record.step for record in records if isinstance(record, Eval)] == [6, 20, 40]
+    assert [path.name for path in (tmp_path / "reviews").glob("checkpoint-*")] == ["checkpoint-6"]
+    rates = {record.step: record.learning_rate for record in records if isinstance(record, Step)}
+    assert rates[6] > 5e-4
+    assert rates[7] == pytest.approx(1e-4, rel=0.05)
