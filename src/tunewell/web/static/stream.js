@@ -16,10 +16,10 @@ const channel = shared ? new BroadcastChannel("tunewell") : null;
 
 const subscribers = new Map(); // topic → handlers of this tab
 const wanted = new Map(); // tab → topics: what the leader knows of all tabs
+const cursors = new Map(); // "list" or a run's id → up to where it is known: what a new connection goes on from
 const watchers = new Set(); // who shows the state of the connection
 let state = { open: false, everOpen: false, last: Date.now(), since: Date.now() };
 let leading = false;
-let lastId = "";
 let source = null;
 let openTopics = "";
 let wait = FIRST_WAIT;
@@ -37,6 +37,20 @@ export function subscribe(topic, handler) {
     if (handlers && !handlers.size) subscribers.delete(topic);
     tellWants();
   };
+}
+
+/** Take note of the cursor that came with an answer, so that nothing is missed between it and the stream. */
+export function know(cursor) {
+  if (!cursor) return;
+  for (const [name, place] of partsOf(cursor)) if (!cursors.has(name)) cursors.set(name, place);
+  if (leading) gather();
+  else channel?.postMessage({ kind: "know", cursor });
+}
+
+const partsOf = (cursor) => cursor.split(",").map((part) => part.split("=")).filter((part) => part.length === 2);
+
+function learn(id) {
+  for (const [name, place] of partsOf(id)) cursors.set(name, place);
 }
 
 /** Hear of the connection itself: {open, everOpen, last: time of the last sign of life}. */
@@ -66,7 +80,7 @@ function setState(change) {
 }
 
 function deliver(type, data, id) {
-  if (id) lastId = id;
+  if (id) learn(id);
   state.last = Date.now();
   if (type === "bye") return;
   const topic = type === "list" ? "list" : `run:${data.run}`;
@@ -82,6 +96,8 @@ function hear({ data: message }) {
     if (leading) gather();
   } else if (message.kind === "who") {
     channel.postMessage({ kind: "want", tab, topics: [...subscribers.keys()] });
+  } else if (message.kind === "know" && leading) {
+    know(message.cursor);
   } else if (message.kind === "event" && !leading) {
     deliver(message.type, message.data, message.id);
   } else if (message.kind === "state" && !leading) {
@@ -91,14 +107,19 @@ function hear({ data: message }) {
   }
 }
 
-// Subscriptions come in bursts when a screen changes: one new connection for all of them.
-function gather() {
+// Subscriptions come in bursts when a screen changes: one new connection for all of them, begun once the first answer
+// about each run has said where to go on from, or a moment later.
+function gather(waited = 0) {
   clearTimeout(regather);
   regather = setTimeout(async () => {
     if (shared) await forgetClosedTabs();
-    connect(false);
-  }, 30);
+    const unknown = topicsOfAll().some((topic) => topic !== "list" && !cursors.has(topic.slice(4)));
+    if (unknown && waited < 400) gather(waited + 40);
+    else connect(false);
+  }, 40);
 }
+
+const topicsOfAll = () => [...new Set([...wanted.values()].flat())].sort();
 
 // A tab that crashed said no farewell; but its lock is free.
 async function forgetClosedTabs() {
@@ -110,7 +131,7 @@ async function forgetClosedTabs() {
 }
 
 function connect(again) {
-  const topics = [...new Set([...wanted.values()].flat())].sort().join(",");
+  const topics = topicsOfAll().join(",");
   if (!again && topics === openTopics && source) return;
   clearTimeout(timer);
   source?.close();
@@ -118,7 +139,8 @@ function connect(again) {
   openTopics = topics;
   if (!topics) return announce({ open: true, everOpen: true, last: Date.now() });
   const query = new URLSearchParams({ topics });
-  if (lastId) query.set("cursor", lastId);
+  const known = topicsOfAll().map((topic) => topic.replace("run:", "")).filter((name) => cursors.has(name));
+  if (known.length) query.set("cursor", known.map((name) => `${name}=${cursors.get(name)}`).join(","));
   const opened = new EventSource(`/api/events?${query}`);
   source = opened;
   opened.onopen = () => {

@@ -1,6 +1,5 @@
 // Which charts a run has, from its series: the loss with its evaluations first, then scores, rate, gradients, speed, memory.
 import { capital, words } from "../format.js";
-import { halfLifeOf, smooth } from "./smoothing.js";
 
 export const STEP_KEYS = [
   "step", "loss", "given", "learning_rate", "gradient_norm", "max_grad_norm", "tokens_per_second", "rows_per_second", "memory_bytes",
@@ -13,8 +12,8 @@ const has = (values) => values?.some((value) => value !== null && value !== unde
 function evalLines(series, wanted) {
   const lines = [];
   for (const [key, points] of Object.entries(series.points ?? {})) {
-    const [, split, ...name] = key.split(".");
-    if (!wanted(name.join("."), split) || !points.length) continue;
+    const [kind, split, ...name] = key.split(".");
+    if (kind !== "eval" || !wanted(name.join("."), split) || !points.length) continue;
     const several = points.length > 1;
     lines.push({
       key, split, name: name.join("."), label: capital(`${split} ${words(name.join("."))}`), x: points.map(([x]) => x), y: points.map(([, y]) => y),
@@ -24,18 +23,17 @@ function evalLines(series, wanted) {
   return lines;
 }
 
-function trainLoss(series, strength) {
+function trainLoss(series) {
   const { x } = series;
-  const loss = series.y.loss ?? [];
+  const { loss = [], "loss~": smoothed } = series.y;
   if (!x.length) return [];
-  const halfLife = halfLifeOf(strength, x.length);
-  const raw = { key: "loss", label: "Training, each update", x, y: loss, color: "--accent", style: halfLife ? "raw" : "line" };
-  if (!halfLife) return [{ ...raw, label: "Training loss" }];
-  return [{ ...raw, silent: false }, { key: "loss~", label: "Training, smoothed", x, y: smooth(loss, halfLife), color: "--accent", style: "line" }];
+  const raw = { key: "loss", label: "Training, each update", x, y: loss, color: "--accent", style: smoothed ? "raw" : "line" };
+  if (!smoothed) return [{ ...raw, label: "Training" }];
+  return [raw, { key: "loss~", label: "Training, smoothed", x, y: smoothed, color: "--accent", style: "line" }];
 }
 
 function undone(series) {
-  return (series.rewound ?? []).slice(-6).map((piece, index) => ({
+  return (series.rewound ?? []).filter((piece) => !piece.key || piece.key === "loss").slice(-6).map((piece, index) => ({
     key: `rewound-${index}`, label: "Undone by a rollback", x: piece.x, y: piece.y, color: "--ghost", style: "rewound", silent: index > 0, dash: [3, 3],
   }));
 }
@@ -45,17 +43,18 @@ function single(series, key, label, color, more = {}) {
 }
 
 /** Charts of an overview: [{name, title, unit, log, lines}]. */
-export function curvesOf(series, overview, strength) {
+export function curvesOf(series, overview) {
   const charts = [];
   const add = (name, title, lines, more = {}) => lines.length && charts.push({ name, title, lines, unit: "", log: false, ...more });
-  add("loss", "Loss", [...undone(series), ...trainLoss(series, strength), ...evalLines(series, (name) => name === "loss")]);
+  add("loss", "Loss", [...undone(series), ...trainLoss(series), ...evalLines(series, (name) => name === "loss")]);
   if (!charts.length) charts.push({ name: "loss", title: "Loss", lines: [], unit: "" });
   for (const chart of scoreCharts(series, overview)) charts.push(chart);
   add("learning_rate", "Learning rate", single(series, "learning_rate", "Learning rate", "--accent"));
   add("gradient_norm", "Gradient norm", [...single(series, "gradient_norm", "Before clipping", "--accent"), ...single(series, "max_grad_norm", "Clipped at", "--muted", { dash: [6, 4] })], { log: true });
   const speed = has(series.y.tokens_per_second) ? ["tokens_per_second", "Tokens per second"] : ["rows_per_second", "Rows per second"];
   add("speed", speed[1], single(series, speed[0], speed[1], "--accent"));
-  add("memory", "Memory", single(series, "memory_bytes", "Held", "--accent", { style: "points" }), { unit: "bytes" });
+  const memory = series.points?.memory_bytes ?? [];
+  if (memory.length) add("memory", "Memory", [{ key: "memory_bytes", label: "Held", x: memory.map(([x]) => x), y: memory.map(([, y]) => y), color: "--accent", style: "points" }], { unit: "bytes" });
   return charts;
 }
 

@@ -1,6 +1,6 @@
 // How uPlot is to draw: one place for the look of all charts.
 import uPlot from "../vendor/uplot.mjs";
-import { clock, duration, inUnit, num, short } from "../format.js";
+import { duration, inUnit, num, short } from "../format.js";
 
 const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
 
@@ -64,7 +64,7 @@ const common = (ink) => ({
 });
 
 function axisOfX(kind, ink) {
-  const label = kind === "time" ? clock : kind === "elapsed" ? duration : kind === "epoch" ? (value) => num(value, 3) : (value) => short(value).replace(" ", " ");
+  const label = kind === "time" ? duration : kind === "epoch" ? (value) => num(value, 3) : (value) => short(value).replace(" ", " ");
   const incrs = kind === "step" || kind === "tokens" ? whole : undefined;
   return { ...common(ink), size: 30, gap: 6, space: 70, incrs, grid: { show: false }, values: (plot, places) => places.map(label) };
 }

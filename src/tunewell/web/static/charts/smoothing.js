@@ -1,22 +1,23 @@
-// A calmer line through a noisy one. The noisy one is always drawn too.
+// A calmer line through a noisy one. The noisy one is always drawn too. The server smooths over every update, also those
+// that are not drawn; the page only goes on from there as new ones arrive.
 
-/** Exponential mean with a half-life of so many points, corrected for its beginning; gaps stay gaps. */
-export function smooth(values, halfLife) {
-  if (!(halfLife > 0)) return values;
+const SHARES = { off: 0, light: 1 / 200, medium: 1 / 60, strong: 1 / 20 };
+
+/** Half-life in updates for a strength by name: a share of what is shown, so that zooming in shows more. */
+export const halfLifeOf = (strength, shown) => {
+  const share = SHARES[strength] ?? SHARES.medium;
+  return share ? Math.max(1, Math.round(share * shown)) : 0;
+};
+
+export const strengths = Object.keys(SHARES);
+
+/** Go on with an exponential mean from its last value; gaps stay gaps and count for nothing. */
+export function goOn(smoothed, values, halfLife) {
   const keep = 0.5 ** (1 / halfLife);
-  let sum = 0;
-  let weight = 0;
+  let mean = smoothed.findLast((value) => value !== null && value !== undefined) ?? null;
   return values.map((value) => {
-    if (value === null || value === undefined || !Number.isFinite(value)) return null;
-    sum = sum * keep + value * (1 - keep);
-    weight = weight * keep + (1 - keep);
-    return sum / weight;
+    if (!Number.isFinite(value)) return null;
+    mean = mean === null ? value : mean * keep + value * (1 - keep);
+    return mean;
   });
 }
-
-const STRENGTHS = { off: 0, light: 1 / 150, medium: 1 / 50, strong: 1 / 15 };
-
-/** Half-life in points for a strength by name: a share of what is shown, so that zooming in shows more. */
-export const halfLifeOf = (strength, points) => Math.min(points / 4, Math.max(0, (STRENGTHS[strength] ?? STRENGTHS.medium) * points));
-
-export const strengths = Object.keys(STRENGTHS);

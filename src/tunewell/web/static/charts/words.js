@@ -1,13 +1,12 @@
 // What a chart shows, in a sentence and as a table: for readers who can't or would rather not look.
 import { html } from "../dom.js";
-import { clock, count, duration, inUnit, num } from "../format.js";
+import { count, duration, inUnit, num } from "../format.js";
 
 /** A place on the x axis in words. */
 export function placeOf(kind, value) {
   if (kind === "epoch") return `epoch ${num(value, 4)}`;
   if (kind === "tokens") return `${count(Math.round(value))} tokens`;
-  if (kind === "time") return clock(value);
-  if (kind === "elapsed") return `after ${duration(value)}`;
+  if (kind === "time") return `after ${duration(value)}`;
   return `step ${count(Math.round(value))}`;
 }
 

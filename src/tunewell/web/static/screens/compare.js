@@ -6,7 +6,7 @@ import { useAnswer, useSeries } from "../live.js";
 import { setQuery, useQuery } from "../router.js";
 import { useShade } from "../shade.js";
 import { Chart } from "../charts/chart.js";
-import { halfLifeOf, smooth } from "../charts/smoothing.js";
+import { halfLifeOf } from "../charts/smoothing.js";
 import { Choice } from "../parts/choice.js";
 import { Icon } from "../parts/icons.js";
 import { Loading, Nothing, Problem } from "../parts/problem.js";
@@ -65,14 +65,14 @@ function Curves({ runs, looks }) {
   const lines = useMemo(() => runs.flatMap((run) => linesOf(run, held[run.id], looks[run.id], what, kind)), [held, what, kind, looks]);
   return html`<section aria-label="Curves">
     <div class="chart-bar"><${Choice} label="Curve" options=${choices} value=${what} onChange=${setWhat} /><${Choice} label="x axis" options=${["step", "tokens", "epoch", "time"].map((one) => [one, capital(one)])} value=${kind} onChange=${setKind} /></div>
-    ${runs.map((run) => html`<${Fetch} key=${run.id} run=${run.id} kind=${kind} what=${what} onSeries=${(series) => hold((before) => ({ ...before, [run.id]: { series, kind, what } }))} />`)}
-    <${Chart} title=${choices.find(([key]) => key === what)?.[1] ?? what} kind=${kind === "time" ? "elapsed" : kind} lines=${lines} log=${scale === "log"} main height=${340}
+    ${runs.map((run) => html`<${Fetch} key=${run.id} run=${run} kind=${kind} what=${what} onSeries=${(series) => hold((before) => ({ ...before, [run.id]: { series, kind, what } }))} />`)}
+    <${Chart} title=${choices.find(([key]) => key === what)?.[1] ?? what} kind=${kind} lines=${lines} log=${scale === "log"} main height=${340}
       tools=${html`<${Choice} label="Vertical axis" options=${[["linear", "Linear"], ["log", "Log"]]} value=${scale} onChange=${setScale} />`} />
   </section>`;
 }
 
 function Fetch({ run, kind, what, onSeries }) {
-  const { series } = useSeries(run, useMemo(() => ["step", what], [what]), kind, null);
+  const { series } = useSeries(run.id, useMemo(() => ["step", what], [what]), kind, null, { strength: "medium", halfLife: () => (what === "loss" ? halfLifeOf("medium", run.step) : 0) });
   useEffect(() => { if (series) onSeries(series); }, [series]);
   return null;
 }
@@ -81,20 +81,17 @@ function linesOf(run, held, look, what, kind) {
   if (!held || held.kind !== kind || held.what !== what || held.series.keys !== `step,${what}`) return [];
   const { series } = held;
   const shared = { label: run.name, color: look.color, dash: look.dash };
-  // Runs of different days are laid over one another from their beginnings.
-  const from = kind === "time" ? run.started : 0;
-  const moved = (x) => (from ? x.map((value) => value - from) : x);
   if (what.startsWith("eval.")) {
     const points = series.points?.[what] ?? [];
-    return points.length ? [{ ...shared, key: run.id, x: moved(points.map(([x]) => x)), y: points.map(([, y]) => y), style: "points" }] : [];
+    return points.length ? [{ ...shared, key: run.id, x: points.map(([x]) => x), y: points.map(([, y]) => y), style: "points" }] : [];
   }
-  const x = moved(series.x);
+  const { x } = series;
   const y = series.y[what] ?? [];
   if (!y.length) return [];
   if (what !== "loss") return [{ ...shared, key: run.id, x, y, style: "line" }];
   return [
     { ...shared, key: `${run.id}-raw`, x, y, style: "raw", silent: true, dash: [] },
-    { ...shared, key: run.id, x, y: smooth(y, halfLifeOf("medium", x.length)), style: "line" },
+    { ...shared, key: run.id, x, y: series.y["loss~"] ?? y, style: "line" },
   ];
 }
 

@@ -9,7 +9,7 @@ import { Problem } from "../parts/problem.js";
 import { Story } from "../parts/story.js";
 import { Chart } from "../charts/chart.js";
 import { shown } from "../charts/flags.js";
-import { strengths } from "../charts/smoothing.js";
+import { halfLifeOf, strengths } from "../charts/smoothing.js";
 import { curvesOf, STEP_KEYS } from "../charts/curves.js";
 import { nearest } from "../charts/table.js";
 import { capital, count } from "../format.js";
@@ -31,7 +31,7 @@ export function Overview({ run, overview, onPoint }) {
   const [strength, setStrength] = useQuery("smooth", "medium");
   const range = useRange();
   const keys = useMemo(() => keysOf(overview), [JSON.stringify(overview.series?.map((one) => one.key))]);
-  const { series, error } = useSeries(run, keys, kind, range);
+  const { series, error } = useSeries(run, keys, kind, range, { strength, halfLife: (part) => halfLifeOf(strength, overview.run.step * part) });
   const changeKind = (next) => setQuery({ x: next === "step" ? null : next, range: null });
   useEffect(() => onKey({
     x: () => changeKind(KINDS[(KINDS.indexOf(kind) + 1) % KINDS.length]),
@@ -39,7 +39,7 @@ export function Overview({ run, overview, onPoint }) {
     0: () => setQuery({ range: null }),
     n: nextAlert,
   }), [kind, scale]);
-  const charts = useMemo(() => (series ? curvesOf(series, overview, strength) : []), [series?.version, series?.x, strength, overview.evals?.length]);
+  const charts = useMemo(() => (series ? curvesOf(series, overview) : []), [series?.version, series?.x]);
   const stepOf = (x) => (kind === "step" ? Math.round(x) : series.y.step?.[nearest(series.x, x)]);
   const flags = useMemo(() => shown(overview.flags), [JSON.stringify(overview.flags)]);
   const shared = {
