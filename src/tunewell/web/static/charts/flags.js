@@ -5,7 +5,7 @@ import { Icon } from "../parts/icons.js";
 
 const NEAR = 18; // pixels: flags closer than this share one
 const WORST = ["good", "info", "off", "attention", "bad"];
-const ICONS = { finding: "attention", action: "wrench", request: "person", stage: "flag", rewind: "undo", end: "stop" };
+const ICONS = { action: "wrench", request: "person", stage: "flag", rewind: "undo", end: "stop" };
 
 /** Flags of an overview that belong on charts: checkpoints are many and stand in the dialog of rollbacks. */
 export const shown = (flags) => (flags ?? []).filter((flag) => flag.kind !== "commit" && flag.kind !== "end");
@@ -29,7 +29,7 @@ const levelOf = (flags) => flags.reduce((worst, flag) => (WORST.indexOf(flag.lev
 
 function iconOf(flags) {
   const kind = ["rewind", "finding", "action", "request", "stage"].find((wanted) => flags.some((flag) => flag.kind === wanted));
-  if (kind === "finding" && levelOf(flags) === "bad") return "bad";
+  if (kind === "finding") return { bad: "bad", attention: "attention" }[levelOf(flags)] ?? "info";
   return ICONS[kind] ?? "flag";
 }
 

@@ -1,7 +1,7 @@
 // From a point of a curve to the rows that made it, and to the checkpoint before it.
 import { classes, html, useEffect, useState } from "../dom.js";
 import { request } from "../api.js";
-import { count, counted, moment, num, percent } from "../format.js";
+import { capital, count, counted, moment, num, percent } from "../format.js";
 import { useAnswer } from "../live.js";
 import { Command } from "./command.js";
 import { Dialog } from "./dialog.js";
@@ -37,7 +37,7 @@ function Rows({ point, run, overview }) {
   const [error, setError] = useState(null);
   useEffect(() => setChosen([]), [point.step]);
   const rows = point.rows ?? [];
-  if (!rows.length) return html`<p class="muted">Which rows made it is not known: this run's order of rows is not ours, or its data can't be read any more.</p>`;
+  if (!rows.length) return html`<p class="muted">${capital(point.why_not || "which rows made it is not known")}</p>`;
   const can = overview.can?.exclude;
   const over = !["running", "paused"].includes(overview.run.status);
   const choose = (row) => setChosen((before) => (before.includes(row) ? before.filter((one) => one !== row) : [...before, row]));
