@@ -8,7 +8,11 @@ const WORST = ["good", "info", "off", "attention", "bad"];
 const ICONS = { action: "wrench", request: "person", stage: "flag", rewind: "undo", end: "stop" };
 
 /** Flags of an overview that belong on charts: checkpoints are many and stand in the dialog of rollbacks. */
-export const shown = (flags) => (flags ?? []).filter((flag) => flag.kind !== "commit" && flag.kind !== "end");
+export function shown(flags = []) {
+  const answered = new Set(flags.filter((flag) => flag.kind === "request" && !flag.text.startsWith("accepted:")).map((flag) => flag.id));
+  const isSaid = (flag) => flag.kind === "request" && flag.text.startsWith("accepted:") && answered.has(flag.id);
+  return flags.filter((flag) => flag.kind !== "commit" && flag.kind !== "end" && !isSaid(flag));
+}
 
 /** Group flags that would overlap: `place` gives the pixel of a step, or null outside the chart. */
 export function grouped(flags, place) {

@@ -8,7 +8,9 @@ import { Incident } from "./incident.js";
 import { Proposal } from "./proposal.js";
 
 export function Story({ run, overview, onPoint }) {
-  const { proposals = [], incidents = [], asked = [], others = [] } = overview;
+  const { proposals = [], incidents = [], asked = [] } = overview;
+  // What a person asked for stands among the requests already.
+  const others = (overview.others ?? []).filter((deed) => !asked.some((one) => one.step === deed.step && one.by === deed.by));
   const [ignored, ignore] = useIgnored(run);
   const open = incidents.filter((one) => !ignored.includes(one.id));
   const put = incidents.filter((one) => ignored.includes(one.id));
