@@ -92,7 +92,7 @@ def summarize(path: Path, *, quick: bool = False) -> Summary:
         if run.log.exists():
             partial = quick and run.log.stat().st_size > 2 * _END_BYTES
             lines = _ends(run.log) if partial else _whole(run.log)
-        return _summary(run, timeline(_decoded(lines)), partial)
+        return summary_of(run, timeline(_decoded(lines)), partial=partial)
 
 
 def list_runs(root: Path) -> list[Summary]:
@@ -188,7 +188,8 @@ def _digest(text: bytes | msgspec.Raw) -> bytes:
     return hashlib.sha256(text).hexdigest().encode()
 
 
-def _summary(run: RunFolder, records: list[Record], partial: bool) -> Summary:
+def summary_of(run: RunFolder, records: list[Record], *, partial: bool = False) -> Summary:
+    """Return the summary of `run` from its timeline, of whose updates the last is enough."""
     started = _last(records, Started)
     ended = _last(records, Ended)
     step = _last(records, Step)
