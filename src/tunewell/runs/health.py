@@ -59,7 +59,9 @@ def health(summary: Summary, incidents: Sequence[Incident] | None = None, *, pau
     reason = f" ({summary.reason.rstrip('.')})" if summary.reason and status in {"failed", "stopped"} else ""
     if status in {"failed", "crashed", "unreadable"}:
         words = f"{_STATES[status]}{where}"
-        return Health("bad", words, words + (reason or (f": {summary.reason}" if status == "unreadable" else "")))
+        return Health(
+            "bad", words, words + (reason or (f": {summary.reason}" if status == "unreadable" else ""))
+        )
     trouble = _counted_trouble(summary) if incidents is None else _open_trouble(incidents)
     mended = _mended(incidents or ())
     if status == "running":
@@ -69,7 +71,9 @@ def health(summary: Summary, incidents: Sequence[Incident] | None = None, *, pau
         return Health("good", f"Healthy{where}", f"Healthy{where}{mended}")
     state = _STATES[status]
     if trouble:
-        return Health("attention", f"{state}, needs attention{where}", f"{state}{reason}, but {trouble}{where}")
+        return Health(
+            "attention", f"{state}, needs attention{where}", f"{state}{reason}, but {trouble}{where}"
+        )
     level = "good" if status == "completed" else "off"
     if status == "stopped" and incidents is None:
         level = "attention"
@@ -95,7 +99,9 @@ def _where(summary: Summary) -> str:
 
 
 def _counted_trouble(summary: Summary) -> str:
-    told = [f"{count:,} {kind}" for kind in ("critical", "warning") if (count := summary.findings.get(kind, 0))]
+    told = [
+        f"{count:,} {kind}" for kind in ("critical", "warning") if (count := summary.findings.get(kind, 0))
+    ]
     many = sum(summary.findings.get(kind, 0) for kind in ("critical", "warning"))
     return f"{' and '.join(told)} finding{'' if many == 1 else 's'}" if told else ""
 

@@ -54,7 +54,7 @@ class LiveLog:
         self.damaged = 0
         self.first_damage = ""
         self._tail = b""
-        self._steps_seen = 0
+        self.steps_seen = 0
         self._seen_at: dict[int, int] = {}  # commit -> updates in the log before it
 
     def advance(self) -> bool:
@@ -102,7 +102,7 @@ class LiveLog:
 
     def _take_steps(self, text: bytes) -> None:
         try:
-            self._steps_seen += self.columns.extend(text, self._steps_seen)
+            self.steps_seen += self.columns.extend(text, self.steps_seen)
         except (msgspec.DecodeError, UnicodeDecodeError):
             for line in text.split(b"\n")[:-1]:
                 self._take_doubtful(line)
@@ -114,8 +114,8 @@ class LiveLog:
             self._count_damage(error)
             return
         if isinstance(step, Step):
-            self.columns.append(step, self._steps_seen)
-            self._steps_seen += 1
+            self.columns.append(step, self.steps_seen)
+            self.steps_seen += 1
 
     def _take_other(self, line: bytes, offset: int) -> None:
         try:
@@ -125,14 +125,14 @@ class LiveLog:
             return
         match record:
             case Step():  # spelled in another order of keys than ours
-                self.columns.append(record, self._steps_seen)
-                self._steps_seen += 1
+                self.columns.append(record, self.steps_seen)
+                self.steps_seen += 1
                 return
             case Inspected():
                 self._keep_look(record)
                 return
             case Committed():
-                self._seen_at[record.commit] = self._steps_seen
+                self._seen_at[record.commit] = self.steps_seen
             case Rewound():
                 self._rewind(record)
             case _:

@@ -112,6 +112,18 @@ def list_runs(root: Path) -> list[Summary]:
     return sorted(found, key=lambda summary: (-summary.started, summary.name))
 
 
+def end_of(run: RunFolder) -> list[Record]:
+    """Return what the last 64 KiB of a run's log say, of updates the last; nothing where it can't be read."""
+    try:
+        with run.log.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - _END_BYTES))
+            lines = file.read().split(b"\n")
+    except OSError:
+        return []
+    return list(_decoded(lines if size <= _END_BYTES else lines[1:]))
+
+
 def store(run: RunFolder) -> None:
     """Write the index of a run that will not write its log further; raises `RunError` when the disk refuses.
 

@@ -12,7 +12,19 @@ from pathlib import Path
 _STEP_MS = 25
 _DEBOUNCE_MS = 50
 _POLL_MS = 500
-_FAR = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "lustre", "ceph", "glusterfs", "fuse.glusterfs"}
+_FAR = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "9p",
+    "fuse.sshfs",
+    "lustre",
+    "ceph",
+    "glusterfs",
+    "fuse.glusterfs",
+}
 """File systems whose other machines' changes no kernel tells of."""
 
 
@@ -110,5 +122,7 @@ def _is_far(folder: Path) -> bool:
     except OSError:
         return False
     real = os.path.realpath(folder)
-    under = [(point, kind) for point, kind in kinds if real == point or real.startswith(point.rstrip("/") + "/")]
+    under = [
+        (point, kind) for point, kind in kinds if real == point or real.startswith(point.rstrip("/") + "/")
+    ]
     return bool(under) and max(under, key=lambda one: len(one[0]))[1] in _FAR

@@ -21,6 +21,12 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+REPORT = "/report/"
+REPORT_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox allow-scripts"
+)
+"""A run's report holds its own scripts; in the sandbox they have no origin, so no cookie and no way to ask here."""
 _HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
@@ -65,7 +71,7 @@ class Gate:
         headers = Headers(scope=scope)
         try:
             self._check(scope, headers)
-            await self._app(scope, _bounded(receive, headers), _with_headers(send))
+            await self._app(scope, _bounded(receive, headers), _with_headers(send, scope["path"]))
         except Refusal as refusal:
             await refused(refusal, headers)(scope, receive, _with_headers(send))
 
@@ -79,12 +85,16 @@ class Gate:
             raise Refusal(414, "the address is too long", "ask for fewer things at once")
         method = scope["method"]
         if method not in _READS | {"POST"}:
-            raise Refusal(405, f"{method} is not understood here", "use GET to read and POST to ask for something")
+            raise Refusal(
+                405, f"{method} is not understood here", "use GET to read and POST to ask for something"
+            )
         if scope["path"] == OPEN and method in _READS:
             return
         by_token = self._has_token(headers)
         if not by_token and not self._has_session(headers):
-            raise Refusal(401, "this page needs a key", "run `tunewell watch` and open the link that it prints")
+            raise Refusal(
+                401, "this page needs a key", "run `tunewell watch` and open the link that it prints"
+            )
         _check_origin(headers, host, changes=method == "POST", by_token=by_token)
 
     def _has_token(self, headers: Headers) -> bool:
@@ -108,7 +118,9 @@ def _check_origin(headers: Headers, host: str, *, changes: bool, by_token: bool)
     if not changes:
         return
     if not by_token and (origin is None or site == "none"):
-        raise Refusal(403, "the request does not say which page it comes from", "use the dashboard's own page")
+        raise Refusal(
+            403, "the request does not say which page it comes from", "use the dashboard's own page"
+        )
     if headers.get("x-tunewell") != "1":
         raise Refusal(403, "the header `X-Tunewell: 1` is missing", "send it with every POST")
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
@@ -134,12 +146,14 @@ def _bounded(receive: Receive, headers: Headers) -> Receive:
     return bounded
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, path: str = "") -> Send:
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
                 headers[name] = value
+            if path.startswith(REPORT):
+                headers["content-security-policy"] = REPORT_POLICY
             headers.setdefault("cache-control", "no-store")
         await send(message)
 

@@ -118,7 +118,9 @@ class Hub:
         self._listers.discard(listener)
         self._folders.remove(self.root.path)
         if not self._listers:
-            self._folders.keep_only({self.root.path, *(self._runs[one].folder.path for one in self._listened)})
+            self._folders.keep_only(
+                {self.root.path, *(self._runs[one].folder.path for one in self._listened)}
+            )
 
     def _on_change(self, folders: set[Path]) -> None:
         """Take note that files in `folders` changed; the run of each is read, once at a time."""

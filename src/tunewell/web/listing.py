@@ -12,11 +12,12 @@ import msgspec
 
 from tunewell.problems import RunError
 from tunewell.records import Eval
+from tunewell.runs import control
 from tunewell.runs.folder import RunFolder
 from tunewell.runs.health import health
-from tunewell.runs.incidents import Incident
 from tunewell.runs.inbox import Label, label, read_all
-from tunewell.runs.summary import Summary, list_runs, summarize
+from tunewell.runs.incidents import Incident
+from tunewell.runs.summary import Summary, end_of, list_runs, summarize
 from tunewell.web.root import Root
 
 Sort = Literal["started", "updated", "name", "status", "step", "loss", "metric", "seconds", "test"]
@@ -49,7 +50,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     note: str
 
 
-def row(run_id: str, summary: Summary, named: Label, incidents: list[Incident] | None = None, *, paused: bool = False) -> Row:
+def row(
+    run_id: str,
+    summary: Summary,
+    named: Label,
+    incidents: list[Incident] | None = None,
+    *,
+    paused: bool = False,
+) -> Row:
     """Return the row of one run."""
     told = health(summary, incidents, paused=paused)
     found = summary.findings
@@ -105,12 +113,18 @@ class Listing:
     def since(self, version: int) -> tuple[list[Row], int]:
         """Return the rows that changed after `version`, and the version now."""
         with self._lock:
-            return [self._rows[name] for name, at in self._stamps.items() if at > version and name in self._rows], self.version
+            return [
+                self._rows[name] for name, at in self._stamps.items() if at > version and name in self._rows
+            ], self.version
 
     def gone_since(self, version: int) -> list[str]:
         """Return the ids of runs that were removed after `version`."""
         with self._lock:
-            return [self._root.id_of(name) for name, at in self._stamps.items() if at > version and name not in self._rows]
+            return [
+                self._root.id_of(name)
+                for name, at in self._stamps.items()
+                if at > version and name not in self._rows
+            ]
 
     def update(self, names: Collection[str]) -> bool:
         """Read the runs called `names` again (an empty name: see which are there); return whether any row changed."""
@@ -167,11 +181,12 @@ class Listing:
         return self._put(name, summary)
 
     def _put(self, name: str, summary: Summary) -> bool:
-        try:
-            self._root.inside(self._root.path / name)
-        except LookupError:  # a link that leads elsewhere is nobody's run here
-            return False
         run = RunFolder(self._root.path / name)
+        if run.path.is_symlink():
+            try:
+                self._root.inside(run.path)
+            except LookupError:  # a link that leads elsewhere is nobody's run here
+                return False
         found = row(self._root.id_of(name), summary, label_of(run), paused=is_paused(run, summary))
         if self._rows.get(name) == found:
             return False
@@ -186,9 +201,6 @@ def is_paused(run: RunFolder, summary: Summary) -> bool:
     """Whether the end of a run's log says that it waits."""
     if summary.status != "running":
         return False
-    from tunewell.runs import control
-    from tunewell.runs.summary import end_of
-
     return control.is_paused(end_of(run))
 
 
