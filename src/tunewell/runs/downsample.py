@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 Edges = list[int]
@@ -33,7 +34,7 @@ def ends(x: Sequence[float], bounds: Edges) -> list[float]:
     if is_raw(bounds):
         return list(x[bounds[0] : bounds[-1]]) if bounds else []
     found: list[float] = []
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in pairwise(bounds):
         found += (x[start], x[stop - 1])
     return found
 
@@ -48,7 +49,7 @@ def extremes(values: array[Any], bounds: Edges) -> list[float | None]:
     if is_raw(bounds):
         return [finite(value) for value in values[bounds[0] : bounds[-1]]]
     found: list[float | None] = []
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in pairwise(bounds):
         part = values[start:stop]
         low, high = min(part), max(part)
         if not math.isfinite(low) or not math.isfinite(high) or math.isnan(sum(part)):

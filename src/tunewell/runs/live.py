@@ -37,6 +37,8 @@ class LiveLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.read_anew = 0
+        """Raised whenever the log was replaced or cut, so that places in it mean nothing any more."""
         self.generation = 0
         """Raised whenever points that were there are gone: rewound, or the log was replaced."""
         self._begin()
@@ -53,8 +55,11 @@ class LiveLog:
         """Step, time and last look that measured memory or disk, thinned out where they are many."""
         self.damaged = 0
         self.first_damage = ""
+        self.last_step_place = 0
+        """How many of `records` stand before the last update that counts."""
         self._tail = b""
         self.steps_seen = 0
+        """Updates in the log, undone ones too."""
         self._seen_at: dict[int, int] = {}  # commit -> updates in the log before it
 
     def advance(self) -> bool:
@@ -64,6 +69,7 @@ class LiveLog:
             changed = False
             if size < self.position or (self._tail and not self._is_same(file.fileno())):
                 self.generation += 1
+                self.read_anew += 1
                 self._begin()
                 changed = True
             file.seek(self.position)
@@ -103,6 +109,7 @@ class LiveLog:
     def _take_steps(self, text: bytes) -> None:
         try:
             self.steps_seen += self.columns.extend(text, self.steps_seen)
+            self.last_step_place = len(self.records)
         except (msgspec.DecodeError, UnicodeDecodeError):
             for line in text.split(b"\n")[:-1]:
                 self._take_doubtful(line)
@@ -114,8 +121,12 @@ class LiveLog:
             self._count_damage(error)
             return
         if isinstance(step, Step):
-            self.columns.append(step, self.steps_seen)
-            self.steps_seen += 1
+            self._append(step)
+
+    def _append(self, step: Step) -> None:
+        self.columns.append(step, self.steps_seen)
+        self.steps_seen += 1
+        self.last_step_place = len(self.records)
 
     def _take_other(self, line: bytes, offset: int) -> None:
         try:
@@ -125,8 +136,7 @@ class LiveLog:
             return
         match record:
             case Step():  # spelled in another order of keys than ours
-                self.columns.append(record, self.steps_seen)
-                self.steps_seen += 1
+                self._append(record)
                 return
             case Inspected():
                 self._keep_look(record)
@@ -166,6 +176,7 @@ class LiveLog:
         if first < len(steps):
             self.undone.append(Undone(self.columns.cut(first), record.to_step))
             self.generation += 1
+            self.last_step_place = len(self.records)
 
     def last_step(self) -> Step | None:
         """Return the last update that counts, as far as columns hold it."""

@@ -66,7 +66,7 @@ class Access:
 
     def is_session(self, secret: str) -> bool:
         """Whether a cookie of this server holds `secret`."""
-        return any([_same(one, secret) for one in self._sessions])
+        return any(_same(one, secret) for one in self._sessions)
 
     def is_token(self, token: str) -> bool:
         """Whether `token` is this server's."""

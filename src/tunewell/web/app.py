@@ -13,14 +13,14 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from tunewell.problems import InputError
-from tunewell.web import routes_of_many, routes_of_one, routes_of_server
+from tunewell.web import asking, routes_of_many, routes_of_one, routes_of_rows, routes_of_server
 from tunewell.web.access import Access
 from tunewell.web.answers import AskError
 from tunewell.web.events import events
-from tunewell.web.gate import OPEN, Gate, Refusal, refused
+from tunewell.web.gate import OPEN, Gate, RefusedError, refused
 from tunewell.web.hub import Hub
 from tunewell.web.root import NotHereError, Root
 
@@ -55,7 +55,7 @@ def make(root: Path, access: Access, hosts: frozenset[str], cookie: str) -> Dash
             return Response(status_code=200)
         session = access.open(request.query_params.get("code", ""))
         if session is None:
-            why = Refusal(
+            why = RefusedError(
                 401, "this link was used already or is too old", "run `tunewell watch` for a new one"
             )
             return refused(why, {"accept": "text/html"})
@@ -73,6 +73,8 @@ def make(root: Path, access: Access, hosts: frozenset[str], cookie: str) -> Dash
         Route(OPEN, opened),
         *routes_of_many.ROUTES,
         *routes_of_one.ROUTES,
+        *routes_of_rows.ROUTES,
+        *asking.ROUTES,
         *routes_of_server.ROUTES,
         Route("/api/events", events),
         *(Route(path, page) for path in _PAGES),
@@ -91,9 +93,9 @@ def make(root: Path, access: Access, hosts: frozenset[str], cookie: str) -> Dash
 class Static(StaticFiles):
     """The page's own files; a browser asks each time whether they changed."""
 
-    async def get_response(self, path: str, scope: object) -> Response:  # type: ignore[override]
+    async def get_response(self, path: str, scope: Scope) -> Response:
         """Return the file at `path`."""
-        answer = await super().get_response(path, scope)  # type: ignore[arg-type]
+        answer = await super().get_response(path, scope)
         answer.headers["cache-control"] = "no-cache"
         if path.endswith((".js", ".mjs")):
             answer.headers["content-type"] = "text/javascript; charset=utf-8"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -69,10 +70,8 @@ async def _stream(hub: Hub, followed: list[Any]) -> AsyncIterator[bytes]:
                 if one.again is not None:
                     wait = one.again if wait is None else min(wait, one.again)
             await asyncio.sleep(max(_PAUSE, _PAUSE_PER_CLIENT * hub.clients))
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(news.wait(), wait)
-            except TimeoutError:
-                pass
         yield b"event: bye\ndata: {}\n\n"
     finally:
         hub.clients -= 1

@@ -39,7 +39,7 @@ _HEADERS = {
 _READS = {"GET", "HEAD"}
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """A request that is not answered: with which status, why, and what to do."""
 
     def __init__(self, status: int, error: str, fix: str) -> None:
@@ -72,7 +72,7 @@ class Gate:
         try:
             self._check(scope, headers)
             await self._app(scope, _bounded(receive, headers), _with_headers(send, scope["path"]))
-        except Refusal as refusal:
+        except RefusedError as refusal:
             await refused(refusal, headers)(scope, receive, _with_headers(send))
 
     def _check(self, scope: Scope, headers: Headers) -> None:
@@ -80,19 +80,19 @@ class Gate:
         host = named[0].lower() if len(named) == 1 else ""
         if host not in self._hosts:
             fix = "open the link that `tunewell watch` printed, or start it with --allow-host NAME:PORT"
-            raise Refusal(421, "this server does not answer to that name", fix)
+            raise RefusedError(421, "this server does not answer to that name", fix)
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MOST_ADDRESS:
-            raise Refusal(414, "the address is too long", "ask for fewer things at once")
+            raise RefusedError(414, "the address is too long", "ask for fewer things at once")
         method = scope["method"]
         if method not in _READS | {"POST"}:
-            raise Refusal(
+            raise RefusedError(
                 405, f"{method} is not understood here", "use GET to read and POST to ask for something"
             )
         if scope["path"] == OPEN and method in _READS:
             return
         by_token = self._has_token(headers)
         if not by_token and not self._has_session(headers):
-            raise Refusal(
+            raise RefusedError(
                 401, "this page needs a key", "run `tunewell watch` and open the link that it prints"
             )
         _check_origin(headers, host, changes=method == "POST", by_token=by_token)
@@ -111,26 +111,26 @@ def _check_origin(headers: Headers, host: str, *, changes: bool, by_token: bool)
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     other = "the request comes from another page"
     if origin is not None and origin.lower() not in {f"http://{host}", f"https://{host}"}:
-        raise Refusal(403, other, "use the dashboard's own page")
+        raise RefusedError(403, other, "use the dashboard's own page")
     navigates = not changes and headers.get("sec-fetch-mode") == "navigate"
     if site not in {None, "same-origin", "none"} and not navigates:
-        raise Refusal(403, other, "use the dashboard's own page")
+        raise RefusedError(403, other, "use the dashboard's own page")
     if not changes:
         return
     if not by_token and (origin is None or site == "none"):
-        raise Refusal(
+        raise RefusedError(
             403, "the request does not say which page it comes from", "use the dashboard's own page"
         )
     if headers.get("x-tunewell") != "1":
-        raise Refusal(403, "the header `X-Tunewell: 1` is missing", "send it with every POST")
+        raise RefusedError(403, "the header `X-Tunewell: 1` is missing", "send it with every POST")
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Refusal(415, "the body is not JSON", "send `Content-Type: application/json`")
+        raise RefusedError(415, "the body is not JSON", "send `Content-Type: application/json`")
 
 
 def _bounded(receive: Receive, headers: Headers) -> Receive:
     """Return `receive`, which refuses a body longer than any that is needed here."""
     announced = headers.get("content-length", "0")
-    too_long = Refusal(413, "the body is too long", f"send at most {MOST_BODY:,} bytes")
+    too_long = RefusedError(413, "the body is too long", f"send at most {MOST_BODY:,} bytes")
     if not announced.isdecimal() or int(announced[:12]) > MOST_BODY:
         raise too_long
     got = 0
@@ -160,7 +160,7 @@ def _with_headers(send: Send, path: str = "") -> Send:
     return sent
 
 
-def refused(refusal: Refusal, headers: Mapping[str, str]) -> Response:
+def refused(refusal: RefusedError, headers: Mapping[str, str]) -> Response:
     """Return the answer that tells of `refusal`: a plain page to a browser that navigates, JSON to others."""
     extra = {"www-authenticate": "Bearer"} if refusal.status == 401 else {}
     if "text/html" in headers.get("accept", ""):

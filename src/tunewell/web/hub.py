@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tunewell.web.folders import Folders
 from tunewell.web.listing import Listing
 from tunewell.web.root import Root
+from tunewell.web.rows import Rows
 from tunewell.web.watched import WatchedRun
 
 T = TypeVar("T")
@@ -30,6 +31,7 @@ class Hub:
         self.root = root
         self.closing = asyncio.Event()
         self.listing = Listing(root)
+        self.rows = Rows()
         self.clients = 0
         """Streams that are open."""
         self._runs: dict[str, WatchedRun] = {}
@@ -49,6 +51,7 @@ class Hub:
         """End all streams and threads."""
         self.closing.set()
         self.wake_all()
+        self.rows.end()
         await self._folders.close()
         for task in self._tasks:
             task.cancel()
@@ -79,17 +82,21 @@ class Hub:
         """Return the `view` of a run as it is now, made in a thread."""
         run = self.run(run_id)
 
-        def made() -> T:
+        def made() -> tuple[T, bool]:
             with run.lock:
                 changed = run.refresh()
-                result = view(run)
-            return (result, changed)  # type: ignore[return-value]
+                return view(run), changed
 
-        result, changed = await self.thread(made)  # type: ignore[misc]
+        result, changed = await self.thread(made)
         if changed:
             run.wake()
         self._forget()
         return result
+
+    def look(self, run_id: str) -> None:
+        """Tell those who wait for news of a run that there are some."""
+        if run_id in self._runs:
+            self._runs[run_id].wake()
 
     def listen(self, run: WatchedRun, listener: asyncio.Event) -> None:
         """Set `listener` whenever `run` changes, until `leave`."""
@@ -175,7 +182,7 @@ class Hub:
                 taken -= run.bytes
                 del self._runs[run.id]
 
-    def _spawn(self, work: object) -> None:
-        task = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

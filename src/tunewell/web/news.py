@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from itertools import pairwise
 from typing import Any
 
 from tunewell.records import Eval
@@ -50,4 +51,4 @@ def new_evals(log: LiveLog, first_step: int) -> dict[str, list[list[float]]]:
 
 
 def _is_sorted(evals: list[Eval]) -> bool:
-    return all(one.step <= other.step for one, other in zip(evals, evals[1:], strict=False))
+    return all(one.step <= other.step for one, other in pairwise(evals))

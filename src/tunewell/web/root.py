@@ -32,10 +32,9 @@ class Root:
         if run_id not in self._names:
             for name in self.names():
                 self.id_of(name)
-        name = self._names.get(run_id)
-        if name is None:
+        if run_id not in self._names:
             raise NotHereError(run_id)
-        run = RunFolder(self.path / name)
+        run = RunFolder(self.path / self._names[run_id])
         self.inside(run.path)
         if not run.exists():
             raise NotHereError(run_id)

@@ -9,7 +9,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from tunewell.web.answers import AskError, answer, choice, encoded, number, run_id, whole
+from tunewell.web.answers import AskError, answer, choice, encoded, number, plain, run_id, whole
+from tunewell.web.looks import layers
+from tunewell.web.machine import system
 from tunewell.web.routes_of_many import hub_of
 from tunewell.web.series import AXES, MOST_KEYS, MOST_POINTS, is_key, series
 from tunewell.web.story import cursor, overview
@@ -36,8 +38,6 @@ async def curves(request: Request) -> Response:
     half_life = number(request, "smooth", 0.0, 0.0, 1e9) or 0.0
 
     def view(run: WatchedRun) -> bytes:
-        from tunewell.web.answers import plain
-
         return plain({**series(run, keys, x, first, last, points, half_life), "cursor": cursor(run)})
 
     return answer(await hub_of(request).ask(run_id(request), view))
@@ -69,9 +69,23 @@ async def report(request: Request) -> Response:
     return FileResponse(path, media_type="text/html")
 
 
+async def of_layers(request: Request) -> Response:
+    """Return gradient norms or update sizes by layer."""
+    what = choice(request, "what", "gradients", ("gradients", "updates"))
+    points = whole(request, "points", 300, 2, 2_000)
+    return answer(await hub_of(request).ask(run_id(request), lambda run: layers(run, what, points)))
+
+
+async def machine(request: Request) -> Response:
+    """Return what is known of the machine."""
+    return answer(await hub_of(request).ask(run_id(request), system))
+
+
 ROUTES: list[Any] = [
     Route("/api/runs/{run}", one),
     Route("/api/runs/{run}/series", curves),
     Route("/api/runs/{run}/log", log),
+    Route("/api/runs/{run}/layers", of_layers),
+    Route("/api/runs/{run}/system", machine),
     Route("/report/{run}", report),
 ]

@@ -71,7 +71,7 @@ def series_of(log: LiveLog, line: Sequence[Record]) -> list[dict[str, str]]:
 
 def _says(column: array[Any]) -> bool:
     """Whether a column that most runs lack says anything: looked at its ends and a few places between."""
-    return any(value == value and value != 0 for value in column[:: max(1, len(column) // 1_000)])
+    return any(value != 0 and not math.isnan(value) for value in column[:: max(1, len(column) // 1_000)])
 
 
 def values_of(columns: Columns, key: str) -> array[Any]:

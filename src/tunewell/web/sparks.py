@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from itertools import pairwise
 from typing import Any
 
 from tunewell.runs.folder import RunFolder
@@ -50,7 +51,7 @@ def _means(losses: list[float]) -> list[float | None]:
     if len(losses) <= POINTS:
         return _smooth([_mean([loss]) for loss in losses])
     edges = [len(losses) * number // POINTS for number in range(POINTS + 1)]
-    return _smooth([_mean(losses[a:b]) for a, b in zip(edges, edges[1:], strict=False)])
+    return _smooth([_mean(losses[a:b]) for a, b in pairwise(edges)])
 
 
 def _mean(losses: list[float]) -> float | None:

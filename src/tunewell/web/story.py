@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tunewell.records import Acted, Committed, Eval, Record, StageBegan, Started
+from tunewell.records import Acted, Committed, Eval, Record, StageBegan
 from tunewell.runs import checkpoints, control, inbox, requests
 from tunewell.runs.excerpt import excerpt
 from tunewell.runs.health import health, is_open, said
@@ -89,15 +89,10 @@ def _made(run: WatchedRun) -> dict[str, Any]:
 
 def timeline_of(log: LiveLog) -> list[Record]:
     """Return the timeline of a log, of its updates the last alone."""
-    line = timeline(log.records)
     step = log.last_step()
-    if step is None:
-        return line
-    ends = next(
-        (place for place, one in enumerate(line) if one.time and one.time > step.time and one.step >= step.step
-         and not isinstance(one, Started)), len(line)
-    )  # fmt: skip
-    return [*line[:ends], step, *line[ends:]]
+    records = log.records
+    place = log.last_step_place
+    return timeline(records if step is None else [*records[:place], step, *records[place:]])
 
 
 def recipe_text(run: WatchedRun) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from array import array
@@ -37,18 +38,18 @@ class WatchedRun:
         self.changed = 0.0
         """When something last changed (monotonic)."""
         self._smooth: dict[tuple[str, float], tuple[int, int, array[float]]] = {}
+        self.indexes: dict[str, object] = {}
+        """Where lines of a kind stand in the log, by kind."""
         self._seen: tuple[object, ...] = ()
 
     def refresh(self) -> bool:
         """Read what is new in the run's folder and return whether anything was; call it with the `lock` held."""
         before = (self.log.generation, len(self.log.columns), self.log.position)
-        try:
+        with contextlib.suppress(FileNotFoundError):  # a run that has not begun to log
             self.log.advance()
-        except FileNotFoundError:
-            pass
         after = (self.log.generation, len(self.log.columns), self.log.position)
         story = (
-            self.log.generation,
+            self.log.read_anew,
             len(self.log.records),
             self.log.damaged,
             _size(self.folder.inbox),
