@@ -38,7 +38,7 @@ class Hub:
         self._threads = ThreadPoolExecutor(4, "reader")
         self._folders = Folders(self._on_change)
         self._dirty: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
         self._listened: dict[str, int] = {}
         self._listers: set[asyncio.Event] = set()
         self._list_dirty: set[str] = set()
@@ -181,6 +181,12 @@ class Hub:
             if now - run.used > _FORGET_AFTER or (taken > MEMORY and run is not idle[-1]):
                 taken -= run.bytes
                 del self._runs[run.id]
+
+    def keep_task(self, task: asyncio.Future[Any]) -> None:
+        """Let `task` go on although nobody waits for it; what it raises is nobody's then."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

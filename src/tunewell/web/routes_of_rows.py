@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
 from typing import Any
 
@@ -23,6 +24,7 @@ from tunewell.web.watched import WatchedRun
 ORDERS = ("loss", "change", "forgotten", "suspected")
 _TEXTS = 200
 _NEAR = 1
+_PATIENCE = 1.5
 
 
 async def about_data(request: Request) -> Response:
@@ -78,11 +80,16 @@ async def point(request: Request) -> Response:
     run = hub.run(run_id(request))
     excluded, then, cursor, epoch = found.pop("excluded"), found.pop("then"), found["cursor"], found["epoch"]
     question = Question(run=str(run.folder.path), want="batch", cursor=cursor, excluded=excluded)
+    asked = asyncio.ensure_future(hub.rows.ask(question))
+    hub.keep_task(asked)
+    done, _ = await asyncio.wait({asked}, timeout=_PATIENCE)
+    if not done:  # the tokenizer is being loaded: what is known goes first, the page asks again
+        return answer({**found, "rows": [], "why_not": "", "pending": True})
     try:
-        told = await hub.rows.ask(question)
+        told = asked.result()
     except AskError as error:
         told = {"rows": [], "why_not": error.fix or error.error}
-    found["why_not"] = told["why_not"]
+    found |= {"why_not": told["why_not"], "pending": False}
     found["rows"] = _shares([_of_batch(one, then, epoch) for one in told["rows"]])
     return answer(found)
 
