@@ -206,9 +206,9 @@ class Session:
 
     def _hear(self) -> Iterator[Record]:
         """Take up what people asked of the run since the last boundary."""
-        requests, said = self.inbox.read()
-        for text in said:
-            yield from self.note(text, "inbox")
+        requests, unclear = self.inbox.read()
+        for line in unclear:
+            yield from self.note(line.why, "inbox")
         for request in requests:
             if request.action is not None:
                 yield from self._carry_out(Proposal(request.action, "asked for", "", request.by))
