@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,7 +12,9 @@ from typing import Any
 
 import pytest
 from benchmarks.reliability import tiny
-from browsing import HOSTILE, Site, chromium, open_context, until
+
+from web.page.browsing import HOSTILE, Site, chromium, open_context, serving, until
+
 
 def _rows(path: Path, count: int, *, label: str = "good", ending: str = "") -> Path:
     tiny.write_reviews(path, count)
@@ -50,17 +51,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="session")
 def dashboard(trained: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Serve the trained runs by the real command, in a process of its own."""
-    root, _ = trained
-    state = tmp_path_factory.mktemp("state")
-    environment = {**os.environ, "TUNEWELL_STATE": str(state)}
-    command = [sys.executable, "-m", "tunewell", "watch", "--root", str(root), "--no-open"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
-        told = until(lambda: list(state.glob("*.json")), "the server leaves word of itself")
-        serving = json.loads(told[0].read_bytes())
-        yield Site(f"http://127.0.0.1:{serving['port']}", root, serving["token"])
-        server.send_signal(signal.SIGTERM)
-        server.wait(20)
+    """Serve the trained runs."""
+    with serving(trained[0], tmp_path_factory.mktemp("state")) as site:
+        yield site
 
 
 @pytest.fixture(scope="module")
