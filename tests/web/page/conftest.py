@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +75,23 @@ def context(browser: Any, dashboard: Site) -> Iterator[Any]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def live(trained: tuple[Path, Path]) -> Iterator[str]:
+    """Train a run that goes on for minutes, shared by the tests that let it go on, and return its name."""
+    with _training(*trained, "live"):
+        yield "live"
+
+
 @pytest.fixture
-def live(dashboard: Site, trained: tuple[Path, Path], request: pytest.FixtureRequest) -> Iterator[str]:
-    """Train a run that goes on for minutes, in a process of its own, and return its name."""
-    root, model = trained
-    name = f"live_{request.node.name}"[:60].rstrip("]").replace("[", "_")
+def stoppable(trained: tuple[Path, Path]) -> Iterator[str]:
+    """Train a run for one test to stop, and return its name."""
+    with _training(*trained, "stoppable"):
+        yield "stoppable"
+
+
+@contextmanager
+def _training(root: Path, model: Path, name: str) -> Iterator[None]:
+    """Train in a process of its own by the real command, from the first updates on to the end of the block."""
     data = root.parent / "plain.jsonl"
     changes = {
         "model": str(model), "data.train": str(data), "data.max_length": "32", "data.validation": "0.2",
@@ -93,7 +106,7 @@ def live(dashboard: Site, trained: tuple[Path, Path], request: pytest.FixtureReq
     log = root / name / "log.jsonl"
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         until(lambda: log.exists() and log.stat().st_size > 20_000, "the training goes on", 180)
-        yield name
+        yield
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         process.wait(60)

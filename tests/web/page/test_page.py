@@ -28,7 +28,7 @@ def _screens(dashboard: Site) -> dict[str, str]:
         f"{run}/examples": ".example-rows li",
         f"{run}/system": ".shares",
         f"/compare?runs={both}": ".chart.main .u-over",
-        "/nowhere": ".empty",
+        "/models": ".empty",
     }
 
 

@@ -31,7 +31,7 @@ export function Layers({ run, overview, onPoint }) {
   }
   const chosen = data.layers.includes(layer) ? layer : null;
   const values = chosen ? data.values[data.layers.indexOf(chosen)] : [];
-  return html`<div class="layers">
+  return html`<div class="layers"><h2 class="visually-hidden">Layers</h2>
     <div class="chart-bar"><${Choice} label="What of the layers" options=${WHAT} value=${what} onChange=${setWhat} />
       <button type="button" class="quiet" aria-pressed=${asTable} onClick=${() => setAsTable(!asTable)}><${Icon} name="table" />Table</button>
       <span class="hint">${MEANING[what]}</span></div>
