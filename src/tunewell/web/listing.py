@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Collection
@@ -154,7 +155,7 @@ class Listing:
     def _read_all(self) -> None:
         self._is_read = True
         for summary in list_runs(self._root.path):
-            self._put(summary.name, summary)
+            self._put(os.path.basename(summary.path), summary)
 
     def _look_again(self) -> bool:
         """Read folders that were not there before, and forget those that are gone."""
@@ -182,11 +183,11 @@ class Listing:
 
     def _put(self, name: str, summary: Summary) -> bool:
         run = RunFolder(self._root.path / name)
-        if run.path.is_symlink():
-            try:
-                self._root.inside(run.path)
-            except LookupError:  # a link that leads elsewhere is nobody's run here
-                return False
+        try:
+            self._root.check(run)
+        except LookupError:  # a link that leads elsewhere is nobody's run here
+            return False
+        summary = msgspec.structs.replace(summary, name=name)  # not that of the folder a link leads to
         found = row(self._root.id_of(name), summary, label_of(run), paused=is_paused(run, summary))
         if self._rows.get(name) == found:
             return False
