@@ -41,7 +41,8 @@ def serve_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 
     yield begin
     for thread, client in threads:
-        client.post("/api/stop", {})
+        if thread.is_alive():
+            client.post("/api/stop", {})
         thread.join(20)
         assert not thread.is_alive(), "the server did not end"
 

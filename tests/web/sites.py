@@ -81,7 +81,7 @@ class Client:
     def ask(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] = {}
     ) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
             for name, value in {**self._keys(), **self.headers, **headers}.items():
@@ -110,7 +110,7 @@ class Client:
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str] = {}) -> Iterator[Iterator[tuple[str, str, Any]]]:
         """Open a stream of events: (name, id, data) each."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         connection.request("GET", path, None, {**self._keys(), **headers})
         answer = connection.getresponse()
         assert answer.status == 200, answer.read()

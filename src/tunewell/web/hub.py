@@ -119,7 +119,7 @@ class Hub:
         self._listers.add(listener)
         self._folders.add(self.root.path)
         for folder in self.listing.lively():
-            self._folders.add(folder)
+            self._folders.add(folder, once=True)
 
     def leave_list(self, listener: asyncio.Event) -> None:
         """Undo `listen_to_list`."""

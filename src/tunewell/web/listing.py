@@ -23,7 +23,7 @@ from tunewell.web.root import Root
 
 Sort = Literal["started", "updated", "name", "status", "step", "loss", "metric", "seconds", "test"]
 _MOST_LIVELY = 50
-_YOUNG = 24 * 3600.0
+_ALIVE = {"running", "paused"}
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,17 +139,19 @@ class Listing:
             return changed
 
     def lively(self) -> list[Path]:
-        """Return the folders of runs that may change by themselves, and of what may become a run."""
+        """Return the folders that most likely change: of runs that train, of the newest, of what may become a run."""
         with self._lock:
-            running = [one.name for one in self._rows.values() if one.status in {"running", "paused"}]
+            newest = sorted(
+                self._rows.values(), key=lambda one: (one.status in _ALIVE, one.updated), reverse=True
+            )
             young = [name for name in self._touched if name not in self._rows]
-            return [self._root.path / name for name in (running + young)[:_MOST_LIVELY]]
+            return [self._root.path / name for name in (young + [one.name for one in newest])[:_MOST_LIVELY]]
 
     def silent(self, seconds: float) -> set[str]:
         """Return the running runs of which nothing was read for `seconds`."""
         now = time.monotonic()
         with self._lock:
-            running = [one.name for one in self._rows.values() if one.status in {"running", "paused"}]
+            running = [one.name for one in self._rows.values() if one.status in _ALIVE]
             return {name for name in running if now - self._touched.get(name, 0.0) > seconds}
 
     def _read_all(self) -> None:
