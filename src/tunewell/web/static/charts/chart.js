@@ -45,12 +45,13 @@ export function Chart(props) {
 
 function Legend({ lines, data, at, unit, kind }) {
   const shown = lines.map((line, index) => [line, index]).filter(([line]) => !line.silent);
+  shown.sort(([a], [b]) => (a.style === "rewound") - (b.style === "rewound"));
   if (!shown.length) return null;
   const [x, ...columns] = data;
   return html`<div class="legend" aria-hidden="true">
     ${shown.map(([line, index]) => html`<span key=${line.key}>
       <${Sample} line=${line} /> ${line.label}
-      <b>${inUnit(valueAt(columns[index], at, line.style === "points"), unit)}</b>
+      <b>${inUnit(valueAt(columns[index], at, isSparse(line)), unit)}</b>
     </span>`)}
     ${at !== null && x[at] !== undefined && html`<span class="legend-place">${placeOf(kind, x[at])}</span>`}
   </div>`;
@@ -65,11 +66,13 @@ function valueAt(column, at, single) {
   return null;
 }
 
+const isSparse = ({ style }) => style === "points" || style === "marks";
+
 function Sample({ line }) {
   const stroke = line.color.startsWith("--") ? `var(${line.color})` : line.color;
   return html`<svg width="20" height="8" viewBox="0 0 20 8" focusable="false">
-    <line x1="1" y1="4" x2="19" y2="4" stroke=${stroke} stroke-width=${line.style === "raw" ? 1 : 2} stroke-dasharray=${line.dash?.join(" ")} opacity=${line.style === "raw" ? 0.5 : 1} />
-    ${line.style === "points" && html`<circle cx="10" cy="4" r="3" fill=${stroke} />`}
+    ${line.style !== "marks" && html`<line x1="1" y1="4" x2="19" y2="4" stroke=${stroke} stroke-width=${line.style === "raw" ? 1 : 2} stroke-dasharray=${line.dash?.join(" ")} opacity=${line.style === "raw" ? 0.5 : 1} />`}
+    ${isSparse(line) && html`<circle cx="10" cy="4" r="3" fill=${stroke} />`}
   </svg>`;
 }
 

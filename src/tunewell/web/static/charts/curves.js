@@ -14,13 +14,15 @@ function evalLines(series, wanted) {
   for (const [key, points] of Object.entries(series.points ?? {})) {
     const [kind, split, ...name] = key.split(".");
     if (kind !== "eval" || !wanted(name.join("."), split) || !points.length) continue;
-    const several = points.length > 1;
+    const placed = forward(points);
     lines.push({
-      key, split, name: name.join("."), label: capital(`${split} ${words(name.join("."))}`), x: points.map(([x]) => x), y: points.map(([, y]) => y),
-      color: SPLIT_COLORS[split] ?? "--third", style: "points", dash: several && split === "test" ? [6, 4] : [],
+      key, split, name: name.join("."), label: capital(`${split} ${words(name.join("."))}`), x: placed.map(([x]) => x), y: placed.map(([, y]) => y),
+      color: SPLIT_COLORS[split] ?? "--third", dash: [],
+      // The test rows are scored at the start and at the end: no line leads from one to the other.
+      style: split === "test" ? "marks" : "points",
     });
   }
-  return lines;
+  return lines.sort((a, b) => (a.split === "test") - (b.split === "test"));
 }
 
 function trainLoss(series) {
@@ -53,9 +55,19 @@ export function curvesOf(series, overview) {
   add("gradient_norm", "Gradient norm", [...single(series, "gradient_norm", "Before clipping", "--accent"), ...single(series, "max_grad_norm", "Clipped at", "--muted", { dash: [6, 4] })], { log: true });
   const speed = has(series.y.tokens_per_second) ? ["tokens_per_second", "Tokens per second"] : ["rows_per_second", "Rows per second"];
   add("speed", speed[1], single(series, speed[0], speed[1], "--accent"));
-  const memory = series.points?.memory_bytes ?? [];
+  const memory = forward(series.points?.memory_bytes ?? []);
   if (memory.length) add("memory", "Memory", [{ key: "memory_bytes", label: "Held", x: memory.map(([x]) => x), y: memory.map(([, y]) => y), color: "--accent", style: "points" }], { unit: "bytes" });
   return charts;
+}
+
+/** What was measured before a rollback and lies at or after what came later is left out. */
+function forward(points) {
+  const kept = [];
+  for (const point of points) {
+    while (kept.length && kept[kept.length - 1][0] >= point[0]) kept.pop();
+    kept.push(point);
+  }
+  return kept;
 }
 
 // Scores that live on the same scale share a chart; the recipe's own comes first.

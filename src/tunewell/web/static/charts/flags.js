@@ -5,10 +5,14 @@ import { Icon } from "../parts/icons.js";
 
 const NEAR = 18; // pixels: flags closer than this share one
 const WORST = ["good", "info", "off", "attention", "bad"];
-const ICONS = { finding: "attention", action: "wrench", request: "person", stage: "flag", rewind: "undo", end: "stop" };
+const ICONS = { action: "wrench", request: "person", stage: "flag", rewind: "undo", end: "stop" };
 
 /** Flags of an overview that belong on charts: checkpoints are many and stand in the dialog of rollbacks. */
-export const shown = (flags) => (flags ?? []).filter((flag) => flag.kind !== "commit" && flag.kind !== "end");
+export function shown(flags = []) {
+  const answered = new Set(flags.filter((flag) => flag.kind === "request" && !flag.text.startsWith("accepted:")).map((flag) => flag.id));
+  const isSaid = (flag) => flag.kind === "request" && flag.text.startsWith("accepted:") && answered.has(flag.id);
+  return flags.filter((flag) => flag.kind !== "commit" && flag.kind !== "end" && !isSaid(flag));
+}
 
 /** Group flags that would overlap: `place` gives the pixel of a step, or null outside the chart. */
 export function grouped(flags, place) {
@@ -29,7 +33,7 @@ const levelOf = (flags) => flags.reduce((worst, flag) => (WORST.indexOf(flag.lev
 
 function iconOf(flags) {
   const kind = ["rewind", "finding", "action", "request", "stage"].find((wanted) => flags.some((flag) => flag.kind === wanted));
-  if (kind === "finding" && levelOf(flags) === "bad") return "bad";
+  if (kind === "finding") return { bad: "bad", attention: "attention" }[levelOf(flags)] ?? "info";
   return ICONS[kind] ?? "flag";
 }
 

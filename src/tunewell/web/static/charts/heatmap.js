@@ -18,9 +18,8 @@ function paint(canvas, { values, layers, steps }) {
   canvas.height = layers.length;
   const context = canvas.getContext("2d");
   const image = context.createImageData(steps.length, layers.length);
-  values.forEach((row, x) => {
-    layers.forEach((name, y) => {
-      const value = row[y];
+  values.forEach((row, y) => {
+    row.forEach((value, x) => {
       const place = (y * steps.length + x) * 4;
       const known = Number.isFinite(value);
       const color = known ? heat(value > 0 ? (Math.log10(value) - low) / (high - low) : 0) : [128, 128, 128];
@@ -45,7 +44,7 @@ export function HeatMap({ data, chosen, onLayer }) {
     <ul class="heat-names" style=${{ height: `${height}px` }}>${data.layers.map((name) => html`<li key=${name}><button type="button" class="quiet" aria-pressed=${name === chosen} title=${name} onClick=${() => onLayer(name === chosen ? "" : name)}>${name}</button></li>`)}</ul>
     <div class="heat-picture">
       <canvas ref=${canvas} style=${{ height: `${height}px` }} aria-hidden="true" onMouseMove=${(event) => setOver(cellAt(event))} onMouseLeave=${() => setOver(null)} onClick=${(event) => onLayer(data.layers[cellAt(event)[1]])}></canvas>
-      <div class="heat-steps" aria-hidden="true"><span>step ${count(data.steps[0])}</span><span>${over ? `${data.layers[over[1]]} · step ${count(data.steps[over[0]])} · ${num(data.values[over[0]][over[1]], 3)}` : "input at the top, output at the bottom"}</span><span>${count(data.steps.at(-1))}</span></div>
+      <div class="heat-steps" aria-hidden="true"><span>step ${count(data.steps[0])}</span><span>${over ? `${data.layers[over[1]]} · step ${count(data.steps[over[0]])} · ${num(data.values[over[1]][over[0]], 3)}` : "input at the top, output at the bottom"}</span><span>${count(data.steps.at(-1))}</span></div>
     </div>
   </div>`;
 }

@@ -73,25 +73,31 @@ const whole = [1, 2, 5, 10, 20, 50, 100, 200, 250, 500, ...[3, 4, 5, 6, 7, 8, 9,
 
 function axisOfY({ log, unit }, ink) {
   const values = (plot, places) => places.map((value) => (value === null ? "" : inUnit(value, unit)));
-  // On a log axis only the powers of ten, and 2 and 5 where there is room, carry a number.
-  const filter = log
-    ? (plot, places) => {
-        const decades = Math.log10(plot.scales.y.max / plot.scales.y.min);
-        const heads = decades > 2.5 ? [1] : decades > 1 ? [1, 2, 5] : null;
-        return places.map((value) => (!heads || heads.includes(Number(value.toExponential()[0])) && /^\de|^\d\.?0*e/.test(value.toExponential(6)) ? value : null));
-      }
-    : undefined;
+  const filter = log ? decadesOnly : undefined;
   const size = (plot, labels) => Math.max(38, 12 + 6.6 * Math.max(0, ...(labels ?? []).map((label) => String(label ?? "").length)));
-  return { ...common(ink), size, gap: 6, space: 34, values, filter };
+  const grid = filter ? { ...common(ink).grid, filter } : common(ink).grid;
+  return { ...common(ink), grid, size, gap: 6, space: 34, values, filter };
+}
+
+/** On a log axis only the powers of ten carry a line and a number, and 2 and 5 of each where there is room. */
+function decadesOnly(plot, places) {
+  const decades = Math.log10(plot.scales.y.max / plot.scales.y.min);
+  const heads = decades > 2.5 ? ["1"] : decades > 0.9 ? ["1", "2", "5"] : null;
+  const every = decades > 7 ? 2 : 1;
+  return places.map((value) => {
+    const [mantissa, power] = value.toExponential(4).split("e");
+    const isHead = !heads || heads.some((head) => mantissa === `${head}.0000`);
+    return isHead && Number(power) % every === 0 ? value : null;
+  });
 }
 
 function seriesOf(line, ink) {
   const color = line.color.startsWith("--") ? ink[line.color.slice(2)] : line.color;
-  const isPoints = line.style === "points";
+  const isPoints = line.style === "points" || line.style === "marks";
   return {
     label: line.label,
     stroke: color,
-    width: line.style === "raw" ? 1 : line.style === "rewound" ? 1 : 2,
+    width: line.style === "raw" || line.style === "rewound" ? 1 : line.style === "marks" ? 0 : 2,
     alpha: line.style === "raw" ? 0.38 : line.style === "rewound" ? 0.6 : 1,
     dash: line.dash,
     spanGaps: isPoints,

@@ -32,7 +32,7 @@ const MOST_ROWS = 40;
 /** The same numbers as a table; a long chart is sampled evenly, its single points are all there. */
 export function ChartTable({ data, lines, kind, unit, title }) {
   const [x, ...columns] = data;
-  const sparse = lines.map((line) => line.style === "points");
+  const sparse = lines.map((line) => line.style === "points" || line.style === "marks");
   const every = Math.max(1, Math.ceil(x.length / MOST_ROWS));
   const rows = [];
   x.forEach((value, index) => {

@@ -14,6 +14,7 @@ const ENDS = { true: ["good", "recovered"], false: ["bad", "not recovered"] };
 
 export function Incident({ incident, run, overview, ignored, onIgnore, onPoint }) {
   const [branch, setBranch] = useState(false);
+  const [open, setOpen] = useState(incident.recovered !== true && !ignored);
   const level = incident.recovered === true ? "good" : (LEVELS[incident.severity] ?? "attention");
   const end = ENDS[incident.recovered];
   const span = incident.last_step > incident.first_step ? `steps ${count(incident.first_step)} – ${count(incident.last_step)}` : `step ${count(incident.first_step)}`;
@@ -22,7 +23,15 @@ export function Incident({ incident, run, overview, ignored, onIgnore, onPoint }
       <${Icon} name=${level} />
       <div><h3>${nameOf(incident.code)}</h3>
         <p class="muted"><a href="#" onClick=${(event) => { event.preventDefault(); onPoint(incident.first_step); }}>${capital(span)}</a> · ${end ? end[1] : incident.severity}${incident.times > 1 ? ` · seen ${count(incident.times)} times` : ""}</p></div>
+      <button type="button" class="quiet icon-only" aria-expanded=${open} aria-label=${open ? "Fold this card" : "Unfold this card"} onClick=${() => setOpen(!open)}><${Icon} name=${open ? "up" : "down"} /></button>
     </header>
+    ${open && html`<${Body} ...${{ incident, run, overview, ignored, onIgnore, onPoint, branch, setBranch, end }} />`}
+    ${!open && html`<p class="also">${incident.aftermath || incident.seen[0]}</p>`}
+  </article>`;
+}
+
+function Body({ incident, run, overview, ignored, onIgnore, onPoint, branch, setBranch, end }) {
+  return html`
     ${incident.seen.slice(0, 3).map((text, index) => html`<p class=${index ? "also" : ""} key=${index}>${text}</p>`)}
     <${Curve} incident=${incident} />
     ${incident.meaning && html`<p class="meaning">${incident.meaning}</p>`}
@@ -36,8 +45,7 @@ export function Incident({ incident, run, overview, ignored, onIgnore, onPoint }
       <button type="button" class="quiet" onClick=${onIgnore}>${ignored ? "Show again" : "Ignore"}</button>
       <button type="button" class="quiet" aria-expanded=${branch} onClick=${() => setBranch(!branch)}><${Icon} name="branch" />Branch from checkpoint</button>
     </footer>
-    ${branch && html`<${Command} text=${incident.branch ?? branchOf(incident, overview)} />`}
-  </article>`;
+    ${branch && html`<${Command} text=${incident.branch || branchOf(incident, overview)} />`}`;
 }
 
 // The newest healthy checkpoint before it began, else the newest before it.
@@ -56,7 +64,7 @@ function Curve({ incident }) {
 }
 
 function Evidence({ incident, onPoint }) {
-  const facts = Object.entries(incident.evidence ?? {}).filter(([, value]) => value !== null && typeof value !== "boolean");
+  const facts = Object.entries(incident.evidence ?? {}).filter(([key, value]) => value !== null && typeof value !== "boolean" && key !== "onset" && key !== "curve");
   if (!facts.length && !incident.rows.length) return null;
   return html`<details class="fold" open><summary>Evidence</summary>
     <dl class="evidence">${facts.slice(0, 8).map(([key, value]) => html`<div key=${key}><dt>${capital(words(key))}</dt><dd><${Value} value=${value} /></dd></div>`)}</dl>
@@ -73,10 +81,16 @@ function Value({ value }) {
   if (typeof value === "string") return value;
   if (Array.isArray(value)) {
     if (value.length > 4 && value.every((one) => typeof one === "number")) return html`<${Sparkline} values=${value} label=${`from ${num(value[0])} to ${num(value.at(-1))}`} />`;
-    return value.slice(0, 6).map((one) => (typeof one === "number" ? num(one) : typeof one === "object" ? JSON.stringify(one) : String(one))).join(", ") + (value.length > 6 ? ` and ${count(value.length - 6)} more` : "");
+    if (value.some((one) => one !== null && typeof one === "object")) return html`<${Items} items=${value} />`;
+    return value.slice(0, 6).map((one) => (typeof one === "number" ? num(one) : String(one))).join(", ") + (value.length > 6 ? ` and ${count(value.length - 6)} more` : "");
   }
   const entries = Object.entries(value ?? {});
   return html`<ul class="by-layer">${entries.slice(0, 6).map(([key, one]) => html`<li key=${key}><span>${key}</span> <b>${typeof one === "number" ? num(one) : String(one)}</b></li>`)}${entries.length > 6 && html`<li>and ${count(entries.length - 6)} more</li>`}</ul>`;
+}
+
+function Items({ items }) {
+  const told = (item) => Object.entries(item).map(([key, value]) => `${words(key)} ${typeof value === "number" ? num(value) : String(value)}`).join(", ");
+  return html`<ul class="items">${items.slice(0, 3).map((item, index) => html`<li key=${index}>${Array.isArray(item) ? item.map((one) => (typeof one === "number" ? num(one) : String(one))).join(": ") : told(item)}</li>`)}${items.length > 3 && html`<li>and ${count(items.length - 3)} more</li>`}</ul>`;
 }
 
 function Deeds({ incident, run, canAct }) {

@@ -1,7 +1,7 @@
 // From a point of a curve to the rows that made it, and to the checkpoint before it.
 import { classes, html, useEffect, useState } from "../dom.js";
 import { request } from "../api.js";
-import { count, counted, moment, num, percent } from "../format.js";
+import { capital, count, counted, moment, num, percent } from "../format.js";
 import { useAnswer } from "../live.js";
 import { Command } from "./command.js";
 import { Dialog } from "./dialog.js";
@@ -10,6 +10,11 @@ import { Loading, Problem } from "./problem.js";
 
 export function PointDrawer({ run, step, overview, onClose }) {
   const { data, error, again } = useAnswer(`/runs/${encodeURIComponent(run)}/points/${step}`);
+  useEffect(() => {
+    // What is known of the update comes first; its rows follow once the server has loaded what reads them.
+    const timer = data?.pending ? setTimeout(again, 800) : 0;
+    return () => clearTimeout(timer);
+  }, [data]);
   return html`<${Dialog} title=${`Step ${count(step)}`} drawer onClose=${onClose}>
     ${error && html`<${Problem} error=${error} onAgain=${again} />`}
     ${!data && !error && html`<${Loading} what="Looking up the rows of this update" />`}
@@ -37,7 +42,8 @@ function Rows({ point, run, overview }) {
   const [error, setError] = useState(null);
   useEffect(() => setChosen([]), [point.step]);
   const rows = point.rows ?? [];
-  if (!rows.length) return html`<p class="muted">Which rows made it is not known: this run's order of rows is not ours, or its data can't be read any more.</p>`;
+  if (point.pending) return html`<${Loading} what="Looking up the rows" />`;
+  if (!rows.length) return html`<p class="muted">${capital(point.why_not || "which rows made it is not known")}</p>`;
   const can = overview.can?.exclude;
   const over = !["running", "paused"].includes(overview.run.status);
   const choose = (row) => setChosen((before) => (before.includes(row) ? before.filter((one) => one !== row) : [...before, row]));

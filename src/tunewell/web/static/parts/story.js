@@ -1,6 +1,6 @@
 // Beside the curves: what waits for an answer, what happened, what was asked, and the run's facts.
 import { html, useState } from "../dom.js";
-import { bytes, capital, count, counted, short, words } from "../format.js";
+import { bytes, capital, count, short, words } from "../format.js";
 import { Asked } from "./asked.js";
 import { Command } from "./command.js";
 import { Icon } from "./icons.js";
@@ -8,7 +8,9 @@ import { Incident } from "./incident.js";
 import { Proposal } from "./proposal.js";
 
 export function Story({ run, overview, onPoint }) {
-  const { proposals = [], incidents = [], asked = [], others = [] } = overview;
+  const { proposals = [], incidents = [], asked = [] } = overview;
+  // What a person asked for stands among the requests already.
+  const others = (overview.others ?? []).filter((deed) => !asked.some((one) => one.step === deed.step && one.by === deed.by));
   const [ignored, ignore] = useIgnored(run);
   const open = incidents.filter((one) => !ignored.includes(one.id));
   const put = incidents.filter((one) => ignored.includes(one.id));
@@ -23,7 +25,7 @@ export function Story({ run, overview, onPoint }) {
       ${put.length > 0 && html`<details class="fold"><summary>Ignored in this browser (${count(put.length)})</summary>${put.map(card)}</details>`}
     </section>
     ${asked.length > 0 && html`<section><h2>Asked of this run</h2><${Asked} asked=${asked} run=${run} onPoint=${onPoint} /></section>`}
-    ${others.length > 0 && html`<section><h2>Also done</h2><ul class="deeds">${others.map((deed, index) => html`<li key=${index}><a href="#" onClick=${(event) => { event.preventDefault(); onPoint(deed.step); }}>step ${count(deed.step)}</a> ${by(deed)} ${deed.what}${deed.detail ? `: ${deed.detail}` : ""}</li>`)}</ul></section>`}
+    ${others.length > 0 && html`<section><h2>Also done</h2><ul class="deeds">${others.map((deed, index) => html`<li key=${index}><span><a href="#" onClick=${(event) => { event.preventDefault(); onPoint(deed.step); }}>step ${count(deed.step)}</a> ${by(deed)} ${deed.what}${deed.detail ? `: ${deed.detail}` : ""}</span></li>`)}</ul></section>`}
     <${Facts} overview=${overview} />
   </aside>`;
 }
@@ -63,7 +65,7 @@ function Facts({ overview }) {
   return html`<section class="facts">
     <h2>This run</h2>
     <dl>${plain.map(([key, value]) => html`<div key=${key}><dt>${capital(words(key))}</dt><dd>${typeof value === "number" ? (FACT_WORDS[key] ?? count)(value) : value}</dd></div>`)}
-      ${kept.length > 0 && html`<div><dt>Checkpoints</dt><dd>${counted(kept.length, "kept one")}, ${bytes(kept.reduce((sum, one) => sum + (one.bytes ?? 0), 0))}</dd></div>`}
+      ${kept.length > 0 && html`<div><dt>Checkpoints</dt><dd>${`${count(kept.length)} kept`}, ${bytes(kept.reduce((sum, one) => sum + (one.bytes ?? 0), 0))}</dd></div>`}
     </dl>
     ${recipe && html`<details class="fold"><summary>Recipe</summary><pre tabindex="0" aria-label="Recipe">${recipe}</pre></details>`}
     ${Object.keys(fingerprint).length > 0 && html`<details class="fold"><summary>Machine and versions</summary><dl>${Object.entries(fingerprint).map(([key, value]) => html`<div key=${key}><dt>${capital(words(key))}</dt><dd>${String(value)}</dd></div>`)}</dl></details>`}

@@ -101,13 +101,17 @@ function Heads({ runs, looks }) {
 
 function Scores({ scores, runs, looks }) {
   if (!scores.length) return null;
+  const order = ["validation", "test"];
+  const ranked = [...scores].sort((a, b) => rankOf(order, a) - rankOf(order, b));
   const place = new Map(runs.map((run, index) => [run.id, index]));
   return html`<section><h2>Scores</h2><div class="scroll" tabindex="0" role="region" aria-label="Scores"><table class="plain-table wide">
     <thead><tr><th scope="col">Score</th><${Heads} runs=${runs} looks=${looks} /></tr></thead>
-    <tbody>${scores.map((score) => html`<tr key=${score.metric}><th scope="row">${capital(words(score.metric))}</th>
+    <tbody>${ranked.map((score) => html`<tr key=${score.metric}><th scope="row">${capital(words(score.metric).replace(".", " "))}</th>
       ${runs.map((run) => html`<td key=${run.id}><${Score} score=${score} at=${place.get(run.id)} /></td>`)}</tr>`)}</tbody>
   </table></div></section>`;
 }
+
+const rankOf = (order, score) => (order.indexOf(score.metric.split(".")[0]) + 9) % 9;
 
 const nth = (values, index) => (Array.isArray(values) ? values[index] : values);
 
@@ -128,5 +132,6 @@ function Settings({ settings, runs, looks }) {
 function plain(value) {
   if (value === null || value === undefined) return "–";
   if (typeof value === "number") return num(value);
+  if (Array.isArray(value)) return value.map(plain).join(", ");
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }

@@ -65,8 +65,9 @@ function Checks({ icon, title, verdict, checks }) {
   if (!checks.length) return null;
   return html`<article class=${`panel verdict ${verdict}`}><h3><${Icon} name=${icon} />${title} <span class="number">${checks.length}</span></h3>
     <ul>${checks.map((check) => html`<li key=${check.name}><b>${capital(words(check.name))}</b>
-      ${check.words && html` <span>${check.words}</span>`}
-      ${verdict === "seen" && check.of > 0 && html` <span class="muted">${count(check.count)} of ${counted(check.of, "row")}</span>`}
+      ${check.words && html`<span class="muted"> · ${check.words}</span>`}
+      ${verdict === "seen" && check.of > 0 && check.count > 0 && html`<span class="muted">: ${count(check.count)} of ${counted(check.of, "row")}</span>`}
+      ${verdict === "blind" && check.why_not && html`<small>${capital(check.why_not)}</small>`}
       ${check.detail && check.detail !== check.words && html`<small>${check.detail}</small>`}</li>`)}</ul></article>`;
 }
 
@@ -88,7 +89,7 @@ function Suspects({ suspects, run, overview }) {
   return html`<section aria-label="Suspected labels"><h2>Suspected labels ${suspects.length > 0 && html`<span class="number">${count(suspects.length)}</span>`}</h2>
     ${!suspects.length && html`<p class="muted">None so far. Labels are judged by how each row is learned, after the first epochs.</p>`}
     ${error && html`<${Problem} error=${error} />`}
-    <ul class="suspects">${suspects.slice(0, most).map((one) => html`<li key=${one.row} class="panel">
+    <ul class="suspects">${suspects.slice(0, most).map((one) => html`<li key=${one.row}>
       <div class="confidence"><b>${percent(one.confidence, 0)}</b><small>sure</small></div>
       <div><p class="row-text">${one.text ?? "(the text can't be read)"}</p>
         <p class="row-facts"><span>row ${count(one.row)}</span><span>given <b>${one.given || "–"}</b></span>${one.suggested && html`<span>rather <b>${one.suggested}</b></span>`}${(one.reasons ?? []).map((reason) => html`<span key=${reason}>${REASONS[reason] ?? words(reason)}</span>`)}</p></div>

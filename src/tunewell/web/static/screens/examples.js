@@ -59,11 +59,11 @@ export function Examples({ run, overview, onPoint }) {
 
 function Row({ row }) {
   const losses = (row.losses ?? []).filter((value) => value !== undefined);
-  const last = losses.at(-1);
+  const last = losses.findLast((value) => value !== null);
   const predicted = row.predicted?.at(-1);
   const wrong = predicted && String(predicted[1]) !== String(row.label);
   return html`<li class=${row.excluded ? "excluded" : ""}>
-    <div class="example-loss"><b>${num(last, 3)}</b>${losses.length > 1 && html`<${Sparkline} values=${losses} width=${72} height=${24} label=${`Loss by epoch: ${losses.map((value) => num(value, 3)).join(", ")}`} />`}<small>loss</small></div>
+    <div class="example-loss"><span><b>${num(last, 3)}</b> <small>loss</small></span>${losses.length > 1 && html`<${Sparkline} values=${losses} width=${72} height=${24} label=${`Loss by epoch: ${losses.map((value) => num(value, 3)).join(", ")}`} />`}</div>
     <div><p class="row-text">${row.text ?? "(the text can't be read)"}</p>
       <p class="row-facts"><span>row ${count(row.row)}</span><span>label <b>${String(row.label ?? "–")}</b></span>
         ${predicted && html`<span class=${wrong ? "wrong" : ""}>${wrong ? html`<${Icon} name="attention" />` : null}predicted <b>${String(predicted[1])}</b>${typeof predicted[2] === "number" ? ` (${percent(predicted[2], 0)})` : ""}</span>`}

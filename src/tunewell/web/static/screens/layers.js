@@ -1,6 +1,6 @@
 // Which layers learn: a map of gradients or updates over layers and steps; a click leads to the layer's curve.
 import { html, useEffect, useMemo, useState } from "../dom.js";
-import { count, num, words } from "../format.js";
+import { count, counted, num, words } from "../format.js";
 import { useAnswer } from "../live.js";
 import { useQuery } from "../router.js";
 import { subscribe } from "../stream.js";
@@ -31,7 +31,7 @@ export function Layers({ run, overview, onPoint }) {
     return html`<${Nothing} title="No layers measured yet"><p>Gradients and updates by layer are measured at sampled updates, the first within the first few dozen.</p><//>`;
   }
   const chosen = data.layers.includes(layer) ? layer : null;
-  const values = chosen ? data.values.map((row) => row[data.layers.indexOf(chosen)]) : [];
+  const values = chosen ? data.values[data.layers.indexOf(chosen)] : [];
   return html`<div class="layers">
     <div class="chart-bar"><${Choice} label="What of the layers" options=${WHAT} value=${what} onChange=${setWhat} />
       <button type="button" class="quiet" aria-pressed=${asTable} onClick=${() => setAsTable(!asTable)}><${Icon} name="table" />Table</button>
@@ -45,7 +45,7 @@ export function Layers({ run, overview, onPoint }) {
       lines=${[{ key: `${what}-${chosen}`, label: chosen, x: data.steps, y: values, color: "--accent", style: "line" }]} onPick=${(x) => onPoint(Math.round(x))} onFlag=${([flag]) => onPoint(flag.step)}
       tools=${html`<button type="button" class="quiet icon-only" aria-label="Close this layer" title="Close" onClick=${() => setLayer("")}><${Icon} name="close" /></button>`} />`}
     ${!chosen && html`<p class="hint">Click a layer or a cell to see its curve.</p>`}
-    ${data.steps.length > 0 && html`<p class="sampled">Measured at ${count(data.steps.length)} updates, the newest at step ${count(data.steps[nearest(data.steps, Infinity)])}.</p>`}
+    ${data.steps.length > 0 && html`<p class="sampled">Measured at ${counted(data.steps.length, "update")}, the newest at step ${count(data.steps[nearest(data.steps, Infinity)])}.</p>`}
   </div>`;
 }
 
@@ -65,8 +65,7 @@ function useAgainWhenNew(run, again) {
 }
 
 function sentenceOf(data, what) {
-  const last = data.values.at(-1);
-  const known = data.layers.map((name, index) => [name, last[index]]).filter(([, value]) => Number.isFinite(value));
+  const known = data.layers.map((name, index) => [name, data.values[index].at(-1)]).filter(([, value]) => Number.isFinite(value));
   if (!known.length) return "The newest sample holds no finite number.";
   known.sort((a, b) => a[1] - b[1]);
   const [low, high] = [known[0], known.at(-1)];
@@ -77,7 +76,7 @@ function LayerTable({ data }) {
   return html`<div class="chart-table tall" tabindex="0" role="region" aria-label="Layers as a table"><table>
     <thead><tr><th scope="col">Layer</th><th scope="col">First</th><th scope="col">Lowest</th><th scope="col">Highest</th><th scope="col">Newest</th></tr></thead>
     <tbody>${data.layers.map((name, index) => {
-      const values = data.values.map((row) => row[index]).filter(Number.isFinite);
+      const values = data.values[index].filter(Number.isFinite);
       return html`<tr key=${name}><th scope="row">${name}</th><td>${num(values[0])}</td><td>${num(values.length ? Math.min(...values) : null)}</td><td>${num(values.length ? Math.max(...values) : null)}</td><td>${num(values.at(-1))}</td></tr>`;
     })}</tbody>
   </table></div>`;

@@ -88,6 +88,7 @@ function openFlags(flags, onPoint) {
   const card = document.getElementById(`incident-${flag.incident}`) ?? document.getElementById(`request-${flag.id}`);
   if (!card) return onPoint(flag.step);
   for (let fold = card.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  card.querySelector('header [aria-expanded="false"]')?.click();
   showCard(card);
 }
 

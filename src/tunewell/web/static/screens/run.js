@@ -21,6 +21,9 @@ const SCREENS = { overview: Overview, layers: Layers, data: Data, examples: Exam
 
 const addressOf = (run, tab) => `/run/${run}${tab === "overview" ? "" : `/${tab}`}`;
 
+// The step stands right below, where it moves on with every update.
+const withoutStep = (headline) => headline.replace(/ · step [\d,]+(?: of [\d,]+)?/, "");
+
 export function Run({ run, tab }) {
   const { overview, error, again } = useOverview(run);
   const [point, setPoint] = useQuery("point");
@@ -31,7 +34,7 @@ export function Run({ run, tab }) {
     return onKey(keys);
   }, [run]);
   useEffect(() => {
-    if (overview) document.title = `${overview.run.name}: ${overview.headline} · Tunewell`;
+    if (overview) document.title = `${overview.run.name}: ${withoutStep(overview.headline)} · Tunewell`;
   }, [overview?.run.name, overview?.headline]);
   if (!overview) {
     return html`<div class="page">${error ? html`<${Problem} error=${error} onAgain=${again} />` : html`<${Loading} />`}</div>`;
@@ -59,7 +62,7 @@ function Head({ overview }) {
       <a class="crumb" href="/">Runs</a><span class="crumb-mark" aria-hidden="true">/</span><h1>${run.name}</h1><${Tags} tags=${run.tags} />
       <button type="button" class="quiet icon-only" aria-label="Tags and note" title=${run.note ? `Note: ${run.note}` : "Tags and note"} onClick=${() => setLabel(true)}><${Icon} name="tag" /></button>
     </div>
-    <p class=${classes("headline", run.level)} role="status"><${Icon} name=${iconOfRun(run)} /><span>${overview.headline}</span></p>
+    <p class=${classes("headline", run.level)} role="status"><${Icon} name=${iconOfRun(run)} /><span>${withoutStep(overview.headline)}</span></p>
     <${Where} overview=${overview} />
     ${run.note && html`<p class="note">${run.note}</p>`}
     ${label && html`<${LabelDialog} run=${run} onClose=${() => setLabel(false)} />`}

@@ -4,9 +4,11 @@ import { bytes, capital, num, percent, words } from "../format.js";
 import { useAnswer, useSeries } from "../live.js";
 import { subscribe } from "../stream.js";
 import { Chart } from "../charts/chart.js";
+import { Icon } from "../parts/icons.js";
 import { Loading, Nothing, Problem } from "../parts/problem.js";
 
-const PARTS = ["data", "forward", "backward", "optimizer", "monitors", "save", "other"];
+const PARTS = ["data", "training", "forward", "backward", "optimizer", "monitors", "save", "other"];
+const PART_WORDS = { data: "waiting for data", training: "training itself: forward, backward and optimizer" };
 const TITLES = { cpu: "Processor", memory: "Memory", gpu: "GPU", gpu_memory: "GPU memory", disk: "Free disk", gpu_power: "GPU power" };
 const UNITS = { memory: "bytes", gpu_memory: "bytes", disk: "bytes", disk_free: "bytes", memory_bytes: "bytes" };
 
@@ -21,9 +23,12 @@ export function System({ run, overview }) {
   const { series } = useSeries(run, keys, "time", null);
   if (error && !data) return html`<${Problem} error=${error} onAgain=${again} />`;
   if (!data) return html`<${Loading} what="Reading the machine's record" />`;
-  const { time = [], ...measured } = data.samples ?? {};
+  const { time: moments = [], step, memory_limit: limit, ...measured } = data.samples ?? {};
+  const begun = overview.run.started ?? moments[0] ?? 0;
+  const time = moments.map((moment) => (moment > 1e9 ? moment - begun : moment));
   const charts = Object.entries(measured).filter(([, values]) => values?.some((value) => value !== null));
   return html`<div class="system">
+    <${Now} now=${data.now} />
     <${Shares} shares=${data.shares} />
     <div class="chart-grid">
       ${["tokens_per_second", "rows_per_second"].map((key) => html`<${Throughput} key=${key} name=${key} series=${series} />`)}
@@ -37,6 +42,20 @@ export function System({ run, overview }) {
 
 const unitOf = (key, values) => (key.endsWith("bytes") ? "bytes" : values.every((value) => value === null || (value >= 0 && value <= 1)) && ["cpu", "gpu"].includes(key) ? "share" : "");
 
+/** How busy the machine is on which this page's server runs. */
+function Now({ now }) {
+  if (!now) return null;
+  const figures = [
+    ["Load", now.load === undefined ? null : `${num(now.load, 2)} of ${now.cores} cores`],
+    ["Memory free", now.memory_free === undefined ? null : `${bytes(now.memory_free)} of ${bytes(now.memory_total)}`],
+    ["Disk free", now.disk_free === undefined ? null : `${bytes(now.disk_free)} of ${bytes(now.disk_total)}`],
+  ].filter(([, value]) => value);
+  return html`<section class="panel" aria-label="This machine now"><h2>Now</h2>
+    ${now.contended && html`<p class="contended"><${Icon} name="attention" />More wants to run than this machine has cores for: training is slower than it could be.</p>`}
+    <dl class="figures">${figures.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
+  </section>`;
+}
+
 function Throughput({ name, series }) {
   const values = series?.y?.[name];
   if (!values?.some((value) => value !== null)) return null;
@@ -48,7 +67,7 @@ function Shares({ shares }) {
   if (!parts.length) return null;
   const largest = [...parts].sort((a, b) => b[1] - a[1])[0];
   return html`<section class="panel" aria-label="Where a step's time goes"><h2>Where the time goes</h2>
-    <p>Most of a step is spent in the ${largest[0]} (${percent(largest[1], 0)}).</p>
+    <p>Most of an update goes into ${PART_WORDS[largest[0]] ?? largest[0]} (${percent(largest[1], 0)}).</p>
     <div class="shares" aria-hidden="true">${parts.map(([name, value]) => html`<i key=${name} class=${`share-${name}`} style=${{ flexGrow: value }}></i>`)}</div>
     <dl class="share-words">${parts.map(([name, value]) => html`<div key=${name}><dt><i class=${`share-${name}`} aria-hidden="true"></i>${capital(name)}</dt><dd>${percent(value)}</dd></div>`)}</dl>
   </section>`;
