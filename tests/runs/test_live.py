@@ -132,9 +132,8 @@ def history(events: list[str | int]) -> list[Record]:
         elif event == "eval":
             records.append(evaluation(at))
         elif isinstance(event, int):
-            number, at = made[event % len(made)]
+            number, at = made[event % len(made)]  # of a course that was given up too
             records.append(rewound(at, number))
-            made = [one for one in made if one[0] <= number]
     return records
 
 

@@ -123,7 +123,7 @@ def test_the_list_tells_of_runs_that_come_go_on_and_go(site: Site) -> None:
     site.client.get("/api/runs")
     with site.client.stream("/api/events?topics=list") as events:
         folder = write_run(site.root / "second", [started("second"), step(1)])
-        name, _, told = until(events, "list")
+        _, _, told = until(events, "list")
         assert [one["name"] for one in told["rows"]] == ["second"]
         append(folder, *map(step, range(2, 5)), ended(4))
         while told["rows"][0]["status"] != "completed":

@@ -15,6 +15,7 @@ import pytest
 from benchmarks.reliability import tiny
 from browsing import HOSTILE, Site, chromium, open_context, until
 
+
 def _rows(path: Path, count: int, *, label: str = "good", ending: str = "") -> Path:
     tiny.write_reviews(path, count)
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -55,7 +56,9 @@ def dashboard(trained: tuple[Path, Path], tmp_path_factory: pytest.TempPathFacto
     state = tmp_path_factory.mktemp("state")
     environment = {**os.environ, "TUNEWELL_STATE": str(state)}
     command = [sys.executable, "-m", "tunewell", "watch", "--root", str(root), "--no-open"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as server:
         told = until(lambda: list(state.glob("*.json")), "the server leaves word of itself")
         serving = json.loads(told[0].read_bytes())
         yield Site(f"http://127.0.0.1:{serving['port']}", root, serving["token"])
