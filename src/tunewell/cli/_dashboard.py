@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import shlex
 import subprocess
 import sys
 import time
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tunewell.cli._codes import DONE
@@ -62,6 +63,25 @@ def begin(
 
     serve(root, listening, host=host, token=token, also=also, said=said)
     return DONE
+
+
+def shown(train: Callable[[], int], run: Path) -> int:
+    """Return what `train` returns, which fills the folder `run`; a page shows it, served by a process of its own.
+
+    A dashboard that can't be begun is told and costs no training; nor does one that dies.
+    """
+    from tunewell.web.root import Root
+
+    root = run.absolute().parent
+    try:
+        say(f"The page of this run (the link opens once): {spawn(root, Root(root).id_of(run.name))}")
+    except (RunError, OSError, ValueError) as error:
+        say(f"note: there is no page: {error}")
+        return train()
+    try:
+        return train()
+    finally:
+        say(f"The page goes on. To end its server: tunewell watch --root {shlex.quote(str(root))} --stop")
 
 
 def spawn(root: Path, page: str = "") -> str:

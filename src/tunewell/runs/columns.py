@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -105,6 +105,34 @@ class Columns:
         del self.places[first:]
         del self.total_tokens[first:]
         return piece
+
+    @classmethod
+    def merged(cls, parts: Sequence[Columns]) -> Columns:
+        """Return the updates of all `parts` in the order of the log."""
+        order = sorted(
+            (place, number, at) for number, part in enumerate(parts) for at, place in enumerate(part.places)
+        )
+        whole = cls()
+        for name, column in whole.of.items():
+            column.fromlist([parts[number].of[name][at] for _, number, at in order])
+        whole.places.fromlist([place for place, _, _ in order])
+        whole._sum_tokens()
+        return whole
+
+    def split(self, places: Container[int]) -> tuple[Columns, Columns]:
+        """Return the updates at `places` of the log, and the others."""
+        parts = Columns(), Columns()
+        sides = [0 if place in places else 1 for place in self.places]
+        for number, part in enumerate(parts):
+            chosen = [at for at, side in enumerate(sides) if side == number]
+            for name, column in part.of.items():
+                column.fromlist([self.of[name][at] for at in chosen])
+            part.places.fromlist([self.places[at] for at in chosen])
+            part._sum_tokens()
+        return parts
+
+    def _sum_tokens(self) -> None:
+        self.total_tokens = array("q", accumulate(self.of["tokens"]))
 
     @property
     def bytes(self) -> int:

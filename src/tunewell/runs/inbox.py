@@ -88,14 +88,14 @@ class Inbox:
     """The run's side: reads what is new; asks the disk for no more than the file's size where nothing is."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self.position = 0
         """Bytes read so far."""
 
     def has_news(self) -> bool:
         """Tell whether something was written since `read` was called last."""
         try:
-            return os.stat(self._path).st_size > self.position
+            return os.stat(self.path).st_size > self.position
         except OSError:
             return False
 
@@ -107,7 +107,7 @@ class Inbox:
         if not self.has_news():
             return [], []
         try:
-            with self._path.open("rb") as file:
+            with self.path.open("rb") as file:
                 file.seek(self.position)
                 content = file.read()
         except OSError:

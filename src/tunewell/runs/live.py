@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from pathlib import Path
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from tunewell.inspections import Inspected
 from tunewell.records import Committed, Note, Record, Rewound, Started, Step, decode
 from tunewell.runs.columns import FIELDS, Columns
+from tunewell.runs.timeline import timeline
 
 _CHUNK = 1 << 20  # small enough that another thread waits a few milliseconds at most
 _STEP = b'{"type":"step"'
@@ -61,6 +62,8 @@ class LiveLog:
         self.steps_seen = 0
         """Updates in the log, undone ones too."""
         self._seen_at: dict[int, int] = {}  # commit -> updates in the log before it
+        self._seen_before: list[int] = []  # the same for each of `records`
+        self._given_up: set[int] = set()  # commits of courses that were left for an earlier one
 
     def advance(self) -> bool:
         """Read what is new and return whether anything was; raises `OSError` where the log can't be read."""
@@ -143,12 +146,14 @@ class LiveLog:
                 return
             case Committed():
                 self._seen_at[record.commit] = self.steps_seen
+                self._given_up.discard(record.commit)
             case Rewound():
                 self._rewind(record)
             case _:
                 pass
         self.records.append(record)
         self.offsets.append(offset)
+        self._seen_before.append(self.steps_seen)
 
     def _count_damage(self, error: Exception) -> None:
         self.damaged += 1
@@ -162,21 +167,41 @@ class LiveLog:
             del self.memory[::2]
 
     def _rewind(self, record: Rewound) -> None:
-        """Cut off what `runs.timeline` leaves out."""
+        """Cut off what `runs.timeline` leaves out; the rewind itself is not among `records` yet."""
+        if record.commit in self._given_up:
+            self._restore(record)
+            return
         steps = self.columns["step"]
         first = bisect_right(steps, record.to_step)
         since = self._seen_at.get(record.commit)
-        while (
-            first
-            and since is not None
-            and steps[first - 1] == record.to_step
-            and self.columns.places[first - 1] >= since
-        ):
-            first -= 1
+        if since is not None:
+            first = min(first, bisect_left(self.columns.places, since))
+        later = [commit for commit, seen in self._seen_at.items() if since is not None and seen > since]
+        for commit in later:
+            self._given_up.add(commit)
         if first < len(steps):
             self.undone.append(Undone(self.columns.cut(first), record.to_step))
             self.generation += 1
-            self.last_step_place = len(self.records)
+        self.last_step_place = len(self.records)
+
+    def _restore(self, record: Rewound) -> None:
+        """Go back to a course that had been left: rare, so `timeline` itself is asked which updates count."""
+        every = Columns.merged([self.columns, *(piece.columns for piece in self.undone)])
+        steps = [_stand_in(step, place) for step, place in zip(every["step"], every.places, strict=True)]
+        log: list[Record] = []
+        done = 0
+        for seen, other in zip([*self._seen_before, self.steps_seen], [*self.records, record], strict=True):
+            upto = bisect_left(every.places, seen)
+            log += [*steps[done:upto], other]
+            done = upto
+        line = timeline(log)
+        alive = {one.cursor for one in line if isinstance(one, Step)}
+        self.columns, undone = every.split(alive)
+        self.undone = [Undone(undone, record.to_step)] if len(undone) else []
+        present = {one.commit for one in line if isinstance(one, Committed)}
+        self._given_up = set(self._seen_at) - present
+        self.generation += 1
+        self.last_step_place = len(self.records)
 
     def last_step(self) -> Step | None:
         """Return the last update that counts, as far as columns hold it."""
@@ -197,3 +222,11 @@ class LiveLog:
         are = "line of the log is" if self.damaged == 1 else "lines of the log are"
         text = f"{self.damaged:,} {are} damaged and passed over ({self.first_damage})"
         return [Note(step=0, text=text, topic="damage")]
+
+
+def _stand_in(step: int, place: int) -> Step:
+    """Return an update that has nothing but its step and, as its cursor, its place in the log."""
+    return Step(
+        step=step, cursor=place, epoch=0.0, stage=0, loss=0.0, learning_rate=0.0, gradient_norm=0.0, rows=0, tokens=0,
+        seconds=0.0,
+    )  # fmt: skip

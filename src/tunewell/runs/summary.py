@@ -30,11 +30,14 @@ from tunewell.records import (
     decode,
     spell_non_finite,
 )
+from tunewell.runs.control import is_paused
 from tunewell.runs.disk import in_words, write_durably
 from tunewell.runs.folder import RunFolder
 from tunewell.runs.timeline import timeline
 
-Status = Literal["running", "completed", "stopped", "interrupted", "failed", "crashed", "unreadable"]
+Status = Literal[
+    "running", "paused", "completed", "stopped", "interrupted", "failed", "crashed", "unreadable"
+]
 
 R = TypeVar("R", bound=Record)
 
@@ -49,7 +52,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     path: str
     status: Status
-    """crashed: it neither ended nor is anyone training it."""
+    """crashed: it neither ended nor is anyone training it; paused: it waits for a person, and its process lives."""
     reason: str = ""
     started: float = 0.0
     updated: float = 0.0
@@ -218,7 +221,11 @@ def summary_of(run: RunFolder, records: list[Record], *, partial: bool = False) 
     begun = started.time if started else 0.0
     times = [record.time for record in records if record.time]
     updated = max(times, default=0.0)
-    status: Status = ended.status if ended else ("running" if run.holder() else "crashed")
+    status: Status = "crashed"
+    if ended is not None:
+        status = ended.status
+    elif run.holder():
+        status = "paused" if is_paused(records) else "running"
     return Summary(
         name=run.name,
         path=str(run.path),
@@ -282,7 +289,9 @@ def _decoded(lines: Iterable[bytes]) -> Iterator[Record]:
             record = decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue
-        if isinstance(record, Rewound | Ended):  # what a rewind undid lies before it
+        if isinstance(
+            record, Rewound | Ended | Acted
+        ):  # what a rewind undid, or a pause waits behind, lies before it
             yield from _decoded_step(step)
             step = b""
         yield record

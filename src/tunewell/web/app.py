@@ -82,7 +82,7 @@ def make(root: Path, access: Access, hosts: frozenset[str], cookie: str) -> Dash
     ]
     told = {
         AskError: _told_ask, NotHereError: _told_missing, InputError: _told_input, HTTPException: _told_http,
-        Exception: _told_defect,
+        RefusedError: _told_refusal, Exception: _told_defect,
     }  # fmt: skip
     inner = Starlette(routes=routes, lifespan=lifespan, exception_handlers=told)
     inner.state.hub = hub
@@ -110,6 +110,11 @@ async def page(request: Request) -> Response:
 def _told_ask(_: Request, error: Exception) -> Response:
     assert isinstance(error, AskError)
     return error.answer()
+
+
+def _told_refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RefusedError)
+    return refused(error, request.headers)
 
 
 def _told_missing(_: Request, error: Exception) -> Response:

@@ -42,7 +42,7 @@ async def ask(request: Request) -> Response:
     """Put a request into the inbox of a run; one that comes twice is put there once."""
     try:
         wish = _decoder.decode(await request.body())
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         field = str(error).rpartition("`$.")[2].rstrip("`") if "`$." in str(error) else ""
         raise AskError(f"the request can't be understood: {error}", "reload the page", field=field) from error
     given = sum(one is not None for one in (wish.action, wish.answer, wish.undo, wish.label))

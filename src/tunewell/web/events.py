@@ -41,7 +41,7 @@ async def events(request: Request) -> Response:
         if topic == "list":
             followed.append(_List(hub, known.get("list")))
         elif topic.startswith("run:"):
-            run = hub.run(known_id(topic.removeprefix("run:")))
+            run = await hub.ask(known_id(topic.removeprefix("run:")), lambda found: found)
             followed.append(_Run(hub, run, known.get(run.id)))
         else:
             raise AskError(f"there is no topic `{topic[:80]}`", "?topics=list,run:ID", field="topics")
@@ -85,8 +85,8 @@ class _Run:
     def __init__(self, hub: Hub, run: WatchedRun, cursor: str | None) -> None:
         self._hub, self._run = hub, run
         self._generation, self._points, self._story = _numbers(cursor, run)
-        self._ticked = 0.0
-        self._told = 0.0
+        self._at = run.version
+        self._ticked = self._told = 0.0
         self.again: float | None = None
         """Seconds after which there is something to send although nothing more happens."""
 
@@ -118,7 +118,7 @@ class _Run:
                 yield "overview", await self._shared(("overview", run.version), self._overview)
             else:
                 self.again = _OVERVIEW - (now - self._told)
-        elif points and now - self._ticked >= _TICK and run.version != getattr(self, "_at", None):
+        elif points and now - self._ticked >= _TICK and run.version != self._at:
             self._ticked, self._at = now, run.version
             yield "tick", await self._shared(("tick", run.version), self._tick)
 

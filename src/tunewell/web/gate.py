@@ -71,9 +71,11 @@ class Gate:
         headers = Headers(scope=scope)
         try:
             self._check(scope, headers)
-            await self._app(scope, _bounded(receive, headers), _with_headers(send, scope["path"]))
+            bounded = _bounded(receive, headers)
         except RefusedError as refusal:
             await refused(refusal, headers)(scope, receive, _with_headers(send))
+            return
+        await self._app(scope, bounded, _with_headers(send, scope["path"]))
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         named = headers.getlist("host")

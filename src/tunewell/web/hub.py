@@ -51,10 +51,11 @@ class Hub:
         """End all streams and threads."""
         self.closing.set()
         self.wake_all()
-        self.rows.end()
-        await self._folders.close()
-        for task in self._tasks:
+        for task in list(self._tasks):
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.rows.close()
+        await self._folders.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def wake_all(self) -> None:
@@ -74,7 +75,7 @@ class Hub:
         if found is None:
             found = self._runs[run_id] = WatchedRun(run_id, self.root.run(run_id))
         else:
-            self.root.inside(found.folder.log)
+            self.root.check(found.folder)
         found.used = time.monotonic()
         return found
 
@@ -118,7 +119,7 @@ class Hub:
         self._listers.add(listener)
         self._folders.add(self.root.path)
         for folder in self.listing.lively():
-            self._folders.add(folder)
+            self._folders.add(folder, once=True)
 
     def leave_list(self, listener: asyncio.Event) -> None:
         """Undo `listen_to_list`."""

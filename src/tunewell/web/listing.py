@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Collection
@@ -22,7 +23,7 @@ from tunewell.web.root import Root
 
 Sort = Literal["started", "updated", "name", "status", "step", "loss", "metric", "seconds", "test"]
 _MOST_LIVELY = 50
-_YOUNG = 24 * 3600.0
+_ALIVE = {"running", "paused"}
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,23 +139,25 @@ class Listing:
             return changed
 
     def lively(self) -> list[Path]:
-        """Return the folders of runs that may change by themselves, and of what may become a run."""
+        """Return the folders that most likely change: of runs that train, of the newest, of what may become a run."""
         with self._lock:
-            running = [one.name for one in self._rows.values() if one.status in {"running", "paused"}]
+            newest = sorted(
+                self._rows.values(), key=lambda one: (one.status in _ALIVE, one.updated), reverse=True
+            )
             young = [name for name in self._touched if name not in self._rows]
-            return [self._root.path / name for name in (running + young)[:_MOST_LIVELY]]
+            return [self._root.path / name for name in (young + [one.name for one in newest])[:_MOST_LIVELY]]
 
     def silent(self, seconds: float) -> set[str]:
         """Return the running runs of which nothing was read for `seconds`."""
         now = time.monotonic()
         with self._lock:
-            running = [one.name for one in self._rows.values() if one.status in {"running", "paused"}]
+            running = [one.name for one in self._rows.values() if one.status in _ALIVE]
             return {name for name in running if now - self._touched.get(name, 0.0) > seconds}
 
     def _read_all(self) -> None:
         self._is_read = True
         for summary in list_runs(self._root.path):
-            self._put(summary.name, summary)
+            self._put(os.path.basename(summary.path), summary)
 
     def _look_again(self) -> bool:
         """Read folders that were not there before, and forget those that are gone."""
@@ -182,11 +185,11 @@ class Listing:
 
     def _put(self, name: str, summary: Summary) -> bool:
         run = RunFolder(self._root.path / name)
-        if run.path.is_symlink():
-            try:
-                self._root.inside(run.path)
-            except LookupError:  # a link that leads elsewhere is nobody's run here
-                return False
+        try:
+            self._root.check(run)
+        except LookupError:  # a link that leads elsewhere is nobody's run here
+            return False
+        summary = msgspec.structs.replace(summary, name=name)  # not that of the folder a link leads to
         found = row(self._root.id_of(name), summary, label_of(run), paused=is_paused(run, summary))
         if self._rows.get(name) == found:
             return False

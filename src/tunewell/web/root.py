@@ -35,10 +35,17 @@ class Root:
         if run_id not in self._names:
             raise NotHereError(run_id)
         run = RunFolder(self.path / self._names[run_id])
-        self.inside(run.path)
+        self.check(run)
         if not run.exists():
             raise NotHereError(run_id)
         return run
+
+    def check(self, run: RunFolder) -> None:
+        """Raise `NotHereError` where the folder of `run`, or a file that is read or written there, is a link elsewhere."""
+        files = (run.log, run.inbox, run.recipe, run.ledger, run.environment, run.summary, run.rows)
+        for path in (run.path, *files):
+            if path.is_symlink():
+                self.inside(path)
 
     def names(self) -> list[str]:
         """Return the names of all folders here, runs or not."""

@@ -25,10 +25,13 @@ class Rows:
         self._process: asyncio.subprocess.Process | None = None
         self._lock = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     async def ask(self, question: Question) -> dict[str, Any]:
         """Return the answer; raises `AskError` where there is none."""
         async with self._lock:
+            if self._closed:
+                raise AskError("the server ends", status=503)
             if self._timer is not None:
                 self._timer.cancel()
             try:
@@ -73,3 +76,11 @@ class Rows:
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
+
+    async def close(self) -> None:
+        """End the process and see it gone."""
+        self._closed = True
+        process = self._process
+        self.end()
+        if process is not None:
+            await process.communicate()
