@@ -326,21 +326,21 @@ def _step(number: int, seconds: float = 0.05) -> Step:
 
 def measure_idle(folder: Path) -> Iterator[Figure]:
     write_run(folder, "one", 454)
-    with server(folder) as running:
-        with socket.create_connection(("127.0.0.1", running.serving.port)) as stream:
-            topics = f"list,run:{running.run_ids()[0]}"
-            stream.sendall(
-                f"GET /api/events?topics={topics} HTTP/1.1\r\nHost: 127.0.0.1:{running.serving.port}\r\n"
-                f"Authorization: Bearer {running.serving.token}\r\n\r\n".encode()
-            )
-            time.sleep(2)
-            stream.recv(1 << 20)
-            stream.settimeout(10)
-            before = running.cpu_seconds
-            got = b""
-            with contextlib.suppress(TimeoutError):
-                got = stream.recv(1 << 20)
-            spent = running.cpu_seconds - before
+    with server(folder) as running, socket.socket() as stream:
+        stream.connect(("127.0.0.1", running.serving.port))
+        topics = f"list,run:{running.run_ids()[0]}"
+        stream.sendall(
+            f"GET /api/events?topics={topics} HTTP/1.1\r\nHost: 127.0.0.1:{running.serving.port}\r\n"
+            f"Authorization: Bearer {running.serving.token}\r\n\r\n".encode()
+        )
+        time.sleep(2)
+        stream.recv(1 << 20)
+        stream.settimeout(10)
+        before = running.cpu_seconds
+        got = b""
+        with contextlib.suppress(TimeoutError):
+            got = stream.recv(1 << 20)
+        spent = running.cpu_seconds - before
     yield Figure(
         "nothing happens for 10 s while a page is open: bytes sent; processor time of the server",
         "0",

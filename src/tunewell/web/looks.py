@@ -80,7 +80,9 @@ def layers(run: WatchedRun, what: str, points: int) -> dict[str, Any]:
     starts = index_of(run, what).starts
     count = len(starts)
     chosen = (
-        sorted({(count - 1) * number // max(1, points - 1) for number in range(min(points, count))})
+        sorted(
+            {(count - 1) * number // max(1, min(points, count) - 1) for number in range(min(points, count))}
+        )
         if count
         else []
     )

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +62,21 @@ def until(what: Callable[[], Any], why: str, seconds: float = 120.0) -> Any:
         assert time.monotonic() < end, f"{why}: not within {seconds:.0f} s"
         time.sleep(0.05)
     return found
+
+
+@contextmanager
+def serving(root: Path, state: Path) -> Iterator[Site]:
+    """Serve the runs in `root` by the real command, in a process of its own that leaves word of itself in `state`."""
+    environment = {**os.environ, "TUNEWELL_STATE": str(state)}
+    command = [sys.executable, "-m", "tunewell", "watch", "--root", str(root), "--no-open"]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        told = until(lambda: list(state.glob("*.json")), "the server leaves word of itself")
+        word = json.loads(told[0].read_bytes())
+        yield Site(f"http://127.0.0.1:{word['port']}", root, word["token"])
+        server.send_signal(signal.SIGTERM)
+        server.wait(20)
 
 
 def open_context(browser: Any, site: Site, **options: Any) -> Any:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from benchmarks.reliability import tiny
-from browsing import HOSTILE, Site, chromium, open_context, until
+
+from web.page.browsing import HOSTILE, Site, chromium, open_context, serving, until
 
 
 def _rows(path: Path, count: int, *, label: str = "good", ending: str = "") -> Path:
@@ -51,19 +52,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="session")
 def dashboard(trained: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Serve the trained runs by the real command, in a process of its own."""
-    root, _ = trained
-    state = tmp_path_factory.mktemp("state")
-    environment = {**os.environ, "TUNEWELL_STATE": str(state)}
-    command = [sys.executable, "-m", "tunewell", "watch", "--root", str(root), "--no-open"]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as server:
-        told = until(lambda: list(state.glob("*.json")), "the server leaves word of itself")
-        serving = json.loads(told[0].read_bytes())
-        yield Site(f"http://127.0.0.1:{serving['port']}", root, serving["token"])
-        server.send_signal(signal.SIGTERM)
-        server.wait(20)
+    """Serve the trained runs."""
+    with serving(trained[0], tmp_path_factory.mktemp("state")) as site:
+        yield site
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +75,23 @@ def context(browser: Any, dashboard: Site) -> Iterator[Any]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def live(trained: tuple[Path, Path]) -> Iterator[str]:
+    """Train a run that goes on for minutes, shared by the tests that let it go on, and return its name."""
+    with _training(*trained, "live"):
+        yield "live"
+
+
 @pytest.fixture
-def live(dashboard: Site, trained: tuple[Path, Path], request: pytest.FixtureRequest) -> Iterator[str]:
-    """Train a run that goes on for minutes, in a process of its own, and return its name."""
-    root, model = trained
-    name = f"live_{request.node.name}"[:60].rstrip("]").replace("[", "_")
+def stoppable(trained: tuple[Path, Path]) -> Iterator[str]:
+    """Train a run for one test to stop, and return its name."""
+    with _training(*trained, "stoppable"):
+        yield "stoppable"
+
+
+@contextmanager
+def _training(root: Path, model: Path, name: str) -> Iterator[None]:
+    """Train in a process of its own by the real command, from the first updates on to the end of the block."""
     data = root.parent / "plain.jsonl"
     changes = {
         "model": str(model), "data.train": str(data), "data.max_length": "32", "data.validation": "0.2",
@@ -103,7 +106,7 @@ def live(dashboard: Site, trained: tuple[Path, Path], request: pytest.FixtureReq
     log = root / name / "log.jsonl"
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         until(lambda: log.exists() and log.stat().st_size > 20_000, "the training goes on", 180)
-        yield name
+        yield
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         process.wait(60)

@@ -3,12 +3,11 @@
 // The tab that holds a Web Lock is the leader. It keeps the connection for what all tabs want and hands events on over a
 // BroadcastChannel. When it closes, the lock passes to another tab, which goes on from the last cursor. A browser
 // without locks or channels gives each tab a connection of its own.
-import { newId } from "./api.js";
+import { get, newId } from "./api.js";
 
 const TYPES = ["points", "overview", "tick", "reset", "list", "bye"];
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 10_000;
-const SILENCE = 45_000; // three of the server's signs of life
 
 const tab = newId();
 const shared = "locks" in navigator && "BroadcastChannel" in self;
@@ -145,7 +144,7 @@ function connect(again) {
   source = opened;
   opened.onopen = () => {
     wait = FIRST_WAIT;
-    announce({ open: true, everOpen: true, last: Date.now() });
+    announce({ open: true, everOpen: true, denied: false, last: Date.now() });
   };
   opened.onerror = () => lost(opened);
   for (const type of TYPES) opened.addEventListener(type, (event) => receive(type, event));
@@ -164,8 +163,19 @@ function lost(which) {
   source = null;
   announce({ open: false, since: state.open ? Date.now() : state.since });
   clearTimeout(timer);
+  if (wait > FIRST_WAIT) askWhy();
   timer = setTimeout(() => connect(true), wait * (0.75 + Math.random() / 2));
   wait = Math.min(wait * 2, LONGEST_WAIT);
+}
+
+// An event source does not say why it failed. A server that began anew does not know this browser: trying again won't help.
+async function askWhy() {
+  const refused = await get("/runs", { limit: 1 }).then(() => null, (error) => error);
+  if (refused?.status !== 401) return;
+  source?.close();
+  source = null;
+  clearTimeout(timer);
+  announce({ denied: true });
 }
 
 function announce(change) {
@@ -194,5 +204,3 @@ export function start() {
   });
   addEventListener("online", reconnect);
 }
-
-export { SILENCE };

@@ -6,7 +6,7 @@ import { useShade } from "../shade.js";
 import { Icon } from "../parts/icons.js";
 import { Flags, grouped } from "./flags.js";
 import { optionsOf, uPlot } from "./options.js";
-import { joined, nearest } from "./table.js";
+import { joined } from "./table.js";
 import { ChartTable, placeOf, sentence } from "./words.js";
 
 /**
@@ -35,7 +35,8 @@ export function Chart(props) {
     </header>
     <${Legend} lines=${drawn} data=${data} at=${at} unit=${unit} kind=${kind} />
     ${drawn.length === 0 && html`<p class="nothing" style=${{ height: `${height}px` }}>Nothing measured yet.</p>`}
-    <div class="plot" hidden=${asTable || drawn.length === 0} ref=${place} ...${keyboard(props, plot, data, at)}>
+    <div class="plot-frame" hidden=${asTable || drawn.length === 0}>
+      <div class="plot" ref=${place} ...${keyboard(props, plot, data, at)}></div>
       ${props.flags && html`<div class="flags"><${Flags} groups=${groups} onOpen=${props.onFlag} reachable=${props.main} /></div>`}
     </div>
     ${asTable && html`<${ChartTable} data=${data} lines=${drawn} kind=${kind} unit=${unit} title=${title} />`}
@@ -159,5 +160,3 @@ function keyboard({ onPick, title, kind = "step", unit, lines }, plot, data, at)
     "aria-valuenow": index, "aria-valuetext": said, onKeyDown,
   };
 }
-
-export { nearest };

@@ -43,8 +43,9 @@ const told = (flag) => `Step ${count(flag.step)}: ${flag.text}${flag.by && flag.
 export function Flags({ groups, onOpen, reachable }) {
   return groups.map(({ left, flags }) => {
     const text = flags.map(told).join("\n");
+    const name = flags.length > 1 ? `${flags.length} events. ${text}` : text;
     return html`<div class="flag-place" style=${{ left: `${left}px` }} key=${`${flags[0].kind}${flags[0].step}${flags.length}`}>
-      <button type="button" class=${`flag ${levelOf(flags)}`} title=${text} aria-label=${text} onClick=${() => onOpen(flags)}
+      <button type="button" class=${`flag ${levelOf(flags)}`} title=${text} aria-label=${name} onClick=${() => onOpen(flags)}
         tabindex=${reachable ? undefined : -1} aria-hidden=${reachable ? undefined : "true"}>
         <${Icon} name=${iconOf(flags)} />${flags.length > 1 && html`<span>${flags.length}</span>`}
       </button>

@@ -17,6 +17,10 @@ export function Connection() {
   }, [state.open]);
   if (state.open || (!state.everOpen && now - state.since < GRACE * 2) || now - state.since < GRACE) return null;
   const seconds = Math.max(1, Math.round((now - state.last) / 1000));
+  if (state.denied) {
+    return html`<div class="connection" role="status"><${Icon} name="attention" />
+      <span>The server began anew and does not know this browser · run <code>tunewell watch</code> and open its link; training continues</span></div>`;
+  }
   return html`<div class="connection" role="status">
     <${Icon} name="attention" />
     <span>No connection · last update ${seconds < 120 ? `${seconds} s` : `${Math.round(seconds / 60)} min`} ago; training continues</span>

@@ -1,7 +1,7 @@
 // What a person can do to a run, always in reach. Where something can't be done, the button says why.
-import { html, useEffect, useRef, useState } from "../dom.js";
+import { html, useEffect, useState } from "../dom.js";
 import { request } from "../api.js";
-import { capital, count, num } from "../format.js";
+import { capital, count } from "../format.js";
 import { Icon } from "./icons.js";
 import { RateDialog, RollbackDialog, StopDialog } from "./control_dialogs.js";
 
@@ -13,14 +13,14 @@ export function Controls({ overview }) {
   const [dialog, setDialog] = useState("");
   const [said, setSaid] = useState(null);
   const ask = async (wish) => {
-    setSaid({ text: "asking …", state: "requested" });
+    setSaid({ text: "Asking", state: "requested" });
     try {
       const answer = await request(run.id, wish);
-      setSaid({ id: answer?.asked?.id, text: answer?.asked?.what ?? "", state: "requested", time: Date.now() });
+      setSaid({ id: answer?.asked?.id, text: answer?.asked?.what ?? "", state: "requested" });
       setDialog("");
       return null;
     } catch (error) {
-      setSaid({ text: error.message, state: "refused", time: Date.now() });
+      setSaid({ text: error.message, state: "refused" });
       return error;
     }
   };
@@ -35,7 +35,7 @@ export function Controls({ overview }) {
       <${Control} icon="undo" words="Roll back…" can=${can.rollback} onClick=${() => setDialog("rollback")} />
       <${Control} icon="stop" words="Stop and save" can=${can.stop} onClick=${() => setDialog("stop")} danger />
     </div>
-    <${Latest} said=${said} asked=${asked} onUndo=${(id) => ask({ undo: id })} />
+    <${Latest} said=${said} asked=${asked} onUndo=${(id) => ask({ undo: id })} onGone=${() => setSaid(null)} />
     ${dialog === "rate" && html`<${RateDialog} overview=${overview} ask=${ask} onClose=${() => setDialog("")} />`}
     ${dialog === "rollback" && html`<${RollbackDialog} overview=${overview} ask=${ask} onClose=${() => setDialog("")} />`}
     ${dialog === "stop" && html`<${StopDialog} overview=${overview} ask=${ask} onClose=${() => setDialog("")} />`}
@@ -52,24 +52,23 @@ function Control({ icon, words, can, onClick, primary, danger }) {
   return html`<button type="button" class=${primary ? "primary" : danger ? "danger" : ""} aria-disabled=${free ? undefined : "true"} title=${why} aria-description=${why} onClick=${click}><${Icon} name=${icon} />${words}</button>`;
 }
 
-/** What became of the last thing asked here, from requested to applied. */
-function Latest({ said, asked, onUndo }) {
-  const [now, setNow] = useState(Date.now());
-  const timer = useRef(0);
+/** What became of the last thing asked here, from requested to applied; it goes after a while, the list keeps it. */
+function Latest({ said, asked, onUndo, onGone }) {
   const found = said?.id ? asked.find((one) => one.id === said.id) : null;
   const state = found?.state ?? said?.state;
+  const settled = state === "applied" || state === "refused";
   useEffect(() => {
-    setNow(Date.now());
-    clearTimeout(timer.current);
-    if (said && ["applied", "refused"].includes(state)) timer.current = setTimeout(() => setNow(Date.now() + LATEST), LATEST);
-    return () => clearTimeout(timer.current);
-  }, [said, state]);
-  const shown = said && now < (said.time ?? Date.now()) + LATEST * 2 && !(["applied", "refused"].includes(state) && now > Date.now() + 1);
-  const why = found ? found.why || found.detail : said?.text;
-  return html`<p class=${`latest ${state ?? ""}`} role="status">${shown && html`
+    if (!said || !settled) return undefined;
+    const timer = setTimeout(onGone, LATEST);
+    return () => clearTimeout(timer);
+  }, [said, settled]);
+  if (!said) return html`<p class="latest" role="status"></p>`;
+  const why = found ? found.why || found.detail : "";
+  return html`<p class=${`latest ${state}`} role="status">
     <${Icon} name=${{ applied: "good", refused: "bad" }[state] ?? "waiting"} />
-    <span>${capital(found?.what || said.text)}: <b>${state}</b>${state === "applied" && found?.step !== null && found?.step !== undefined ? ` at step ${count(found.step)}` : ""}${state === "refused" && why ? ` · ${why}` : ""}${found?.by ? ` · ${found.by}` : ""}</span>
-    ${state === "applied" && found?.can_undo && !found.undone_by && html`<button type="button" class="quiet" onClick=${() => onUndo(found.id)}>Undo</button>`}`}</p>`;
+    <span>${capital(found?.what || said.text)}: <b>${state}</b>${state === "applied" && hasStep(found) ? ` at step ${count(found.step)}` : ""}${state === "refused" && why ? ` · ${why}` : ""}${found?.by ? ` · ${found.by}` : ""}</span>
+    ${state === "applied" && found?.can_undo && !found.undone_by && html`<button type="button" class="quiet" onClick=${() => onUndo(found.id)}>Undo</button>`}
+  </p>`;
 }
 
-export { num };
+const hasStep = (one) => one?.step !== null && one?.step !== undefined;

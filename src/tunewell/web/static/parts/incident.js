@@ -55,7 +55,8 @@ function branchOf(incident, overview) {
   return `tunewell branch ${overview.run.name}@${from?.step ?? 0}`;
 }
 
-function Curve({ incident }) {
+/** The piece of a curve around the beginning of an incident. */
+export function Curve({ incident }) {
   const { spark } = incident;
   if (!spark?.y?.length) return null;
   const what = words(spark.key ?? "loss");

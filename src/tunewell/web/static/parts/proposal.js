@@ -3,6 +3,7 @@ import { html, useState } from "../dom.js";
 import { request } from "../api.js";
 import { capital, count, words } from "../format.js";
 import { Icon } from "./icons.js";
+import { Curve } from "./incident.js";
 import { Problem } from "./problem.js";
 
 export function Proposal({ proposal, run, overview }) {
@@ -22,7 +23,9 @@ export function Proposal({ proposal, run, overview }) {
   return html`<article class="proposal" aria-label=${`Proposal ${proposal.id}`}>
     <header><${Icon} name="help" /><div><h3>${capital(proposal.text)}?</h3><p class="muted">Proposal ${proposal.id}, since step ${count(proposal.step)}, because of ${words(proposal.code)}</p></div></header>
     ${proposal.reason && html`<p>${capital(proposal.reason)}</p>`}
-    ${incident && html`<p class="meaning">${incident.seen[0]}</p>`}
+    ${incident && html`<${Curve} incident=${incident} />
+      ${incident.seen[0] !== proposal.reason && html`<p>${incident.seen[0]}</p>`}
+      ${incident.meaning && html`<p class="meaning">${incident.meaning}</p>`}`}
     ${sent ? html`<p class="muted" role="status">You ${sent} it; the run takes it up after its present update.</p>` : html`<footer>
       <button type="button" class="primary" onClick=${() => answer(true)}><${Icon} name="check" />Approve</button>
       <button type="button" onClick=${() => answer(false)}><${Icon} name="close" />Decline</button>

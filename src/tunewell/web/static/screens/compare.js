@@ -63,7 +63,7 @@ function Curves({ runs, looks }) {
   const metrics = [...new Set(runs.map((run) => run.metric?.name).filter(Boolean))];
   const choices = [["loss", "Training loss"], ["eval.validation.loss", "Validation loss"], ...metrics.filter((name) => name !== "loss").map((name) => [`eval.validation.${name}`, capital(words(name))]), ["gradient_norm", "Gradient norm"], ["learning_rate", "Learning rate"]];
   const lines = useMemo(() => runs.flatMap((run) => linesOf(run, held[run.id], looks[run.id], what, kind)), [held, what, kind, looks]);
-  return html`<section aria-label="Curves">
+  return html`<section aria-label="Curves"><h2 class="visually-hidden">Curves</h2>
     <div class="chart-bar"><${Choice} label="Curve" options=${choices} value=${what} onChange=${setWhat} /><${Choice} label="x axis" options=${["step", "tokens", "epoch", "time"].map((one) => [one, capital(one)])} value=${kind} onChange=${setKind} /></div>
     ${runs.map((run) => html`<${Fetch} key=${run.id} run=${run} kind=${kind} what=${what} onSeries=${(series) => hold((before) => ({ ...before, [run.id]: { series, kind, what } }))} />`)}
     <${Chart} title=${choices.find(([key]) => key === what)?.[1] ?? what} kind=${kind} lines=${lines} log=${scale === "log"} main height=${340}

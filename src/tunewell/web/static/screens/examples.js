@@ -1,7 +1,7 @@
 // Single rows: which are hard, which changed, which were forgotten; and where the model confuses classes.
 import { html, useEffect, useRef, useState } from "../dom.js";
 import { get } from "../api.js";
-import { capital, count, num, percent, words } from "../format.js";
+import { count, num, percent } from "../format.js";
 import { useQuery } from "../router.js";
 import { Choice } from "../parts/choice.js";
 import { Confusion } from "../parts/confusion.js";
@@ -72,5 +72,3 @@ function Row({ row }) {
         ${row.excluded && html`<span class="tag">left out</span>`}</p></div>
   </li>`;
 }
-
-export { capital, words };

@@ -8,7 +8,6 @@ import { Choice } from "../parts/choice.js";
 import { HeatMap, HeatScale } from "../charts/heatmap.js";
 import { Chart } from "../charts/chart.js";
 import { shown } from "../charts/flags.js";
-import { nearest } from "../charts/table.js";
 import { Icon } from "../parts/icons.js";
 import { Loading, Nothing, Problem } from "../parts/problem.js";
 
@@ -32,7 +31,7 @@ export function Layers({ run, overview, onPoint }) {
   }
   const chosen = data.layers.includes(layer) ? layer : null;
   const values = chosen ? data.values[data.layers.indexOf(chosen)] : [];
-  return html`<div class="layers">
+  return html`<div class="layers"><h2 class="visually-hidden">Layers</h2>
     <div class="chart-bar"><${Choice} label="What of the layers" options=${WHAT} value=${what} onChange=${setWhat} />
       <button type="button" class="quiet" aria-pressed=${asTable} onClick=${() => setAsTable(!asTable)}><${Icon} name="table" />Table</button>
       <span class="hint">${MEANING[what]}</span></div>
@@ -45,7 +44,7 @@ export function Layers({ run, overview, onPoint }) {
       lines=${[{ key: `${what}-${chosen}`, label: chosen, x: data.steps, y: values, color: "--accent", style: "line" }]} onPick=${(x) => onPoint(Math.round(x))} onFlag=${([flag]) => onPoint(flag.step)}
       tools=${html`<button type="button" class="quiet icon-only" aria-label="Close this layer" title="Close" onClick=${() => setLayer("")}><${Icon} name="close" /></button>`} />`}
     ${!chosen && html`<p class="hint">Click a layer or a cell to see its curve.</p>`}
-    ${data.steps.length > 0 && html`<p class="sampled">Measured at ${counted(data.steps.length, "update")}, the newest at step ${count(data.steps[nearest(data.steps, Infinity)])}.</p>`}
+    ${data.steps.length > 0 && html`<p class="sampled">Measured at ${counted(data.steps.length, "update")}, the newest at step ${count(data.steps.at(-1))}.</p>`}
   </div>`;
 }
 

@@ -1,5 +1,5 @@
 // The first view of a run: its curves, and beside them what happened and what was done.
-import { html, useEffect, useMemo, useRef } from "../dom.js";
+import { html, useEffect, useMemo } from "../dom.js";
 import { onKey } from "../keys.js";
 import { useSeries } from "../live.js";
 import { setQuery, useQuery } from "../router.js";
@@ -52,6 +52,7 @@ export function Overview({ run, overview, onPoint }) {
   };
   return html`<div class="overview">
     <div class="charts">
+      <h2 class="visually-hidden">Curves</h2>
       <div class="chart-bar">
         <${Choice} label="x axis" options=${KINDS.map((one) => [one, capital(one)])} value=${kind} onChange=${changeKind} />
         <label class="select"><span>Smoothing</span><select value=${strength} onChange=${(event) => setStrength(event.currentTarget.value)}>${strengths.map((one) => html`<option value=${one} selected=${one === strength}>${one}</option>`)}</select></label>

@@ -22,7 +22,10 @@ const SCREENS = { overview: Overview, layers: Layers, data: Data, examples: Exam
 const addressOf = (run, tab) => `/run/${run}${tab === "overview" ? "" : `/${tab}`}`;
 
 // The step stands right below, where it moves on with every update.
-const withoutStep = (headline) => headline.replace(/ · step [\d,]+(?: of [\d,]+)?/, "");
+const withoutStep = (headline) => {
+  const text = headline.replace(/ · step [\d,]+(?: of [\d,]+)?/, "");
+  return text === "Completed" ? "Completed, no fault found" : text;
+};
 
 export function Run({ run, tab }) {
   const { overview, error, again } = useOverview(run);
@@ -62,7 +65,7 @@ function Head({ overview }) {
       <a class="crumb" href="/">Runs</a><span class="crumb-mark" aria-hidden="true">/</span><h1>${run.name}</h1><${Tags} tags=${run.tags} />
       <button type="button" class="quiet icon-only" aria-label="Tags and note" title=${run.note ? `Note: ${run.note}` : "Tags and note"} onClick=${() => setLabel(true)}><${Icon} name="tag" /></button>
     </div>
-    <p class=${classes("headline", run.level)} role="status"><${Icon} name=${iconOfRun(run)} /><span>${withoutStep(overview.headline)}</span></p>
+    <p class=${classes("headline", run.level, overview.headline.length > 110 && "long")} role="status"><${Icon} name=${iconOfRun(run)} /><span>${withoutStep(overview.headline)}</span></p>
     <${Where} overview=${overview} />
     ${run.note && html`<p class="note">${run.note}</p>`}
     ${label && html`<${LabelDialog} run=${run} onClose=${() => setLabel(false)} />`}
