@@ -21,7 +21,7 @@ from tunewell.web.access import Access, Serving, state_folder, token_of_file, to
 
 _ANSWERS_WITHIN = 5.0
 _UP_WITHIN = 20.0
-_NICE = 5
+_NICE = 10
 """A training on the same processors goes first."""
 
 
