@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import math
+from io import StringIO
+from typing import Any
 
 import pytest
+from rich.console import Console
 
-from tunewell.actions import Rollback, Stop
+from tunewell.actions import Action, Pause, Resume, Rollback, Stop
 from tunewell.cli._events import event
+from tunewell.cli._live import Live
 from tunewell.cli._progress import Progress, duration, rate
-from tunewell.records import Acted, Eval, Finding, Note, Record, Rewound, StageBegan, Started, Step
+from tunewell.records import (
+    Acted,
+    Answered,
+    Eval,
+    Finding,
+    Note,
+    Record,
+    Refused,
+    Rewound,
+    StageBegan,
+    Started,
+    Step,
+)
 
 
 def started(total_steps: int = 100) -> Started:
@@ -104,6 +120,45 @@ def test_a_resume_goes_on_from_its_step_and_times_itself_anew() -> None:
     assert (progress.done, progress.seconds_left, progress.rows_per_second) == (1, None, 0.0)
     progress.take(step(2), 5.0)
     assert progress.seconds_left == pytest.approx(98 * 0.5)
+
+
+def test_a_pause_is_seen_and_does_not_count_as_time_that_updates_take() -> None:
+    progress = Progress()
+    progress.take(started(), 0.0)
+    progress.take(step(1), 1.0)
+    progress.take(asked(Pause()), 1.0)
+    assert progress.paused is not None
+    live = Live(progress, Console(file=StringIO(), width=100))
+    live._console.print(live.render())
+    assert "paused by anna after step 5: tunewell ctl" in live._console.file.getvalue()  # type: ignore[attr-defined]
+    progress.take(asked(Pause(), "refused"), 2.0)
+    assert progress.paused is not None
+    progress.take(asked(Resume()), 1000.0)
+    assert progress.paused is None
+    progress.take(step(2, seconds=0.5), 1000.5)
+    progress.take(step(3, seconds=0.5), 1001.0)
+    assert progress.seconds_left == pytest.approx(0.5 * 97)
+
+
+def asked(action: Action, outcome: Any = "applied") -> Acted:
+    return Acted(
+        step=5, action=action, by="anna", reason="asked for", outcome=outcome, request="a", detail="why"
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "line"),
+    [
+        (asked(Pause()), "→ step 5  anna: why"),
+        (asked(Pause(), "refused"), "→ step 5  anna: to pause training is refused: why"),
+        (Refused(step=5, id="a", by="eve", asked=0.0, reason="nonsense"), "→ step 5  eve: refused: nonsense"),
+        (Answered(step=5, id=2, approved=False, by="ben"), "→ step 5  ben declined proposal 2"),
+    ],
+)
+def test_what_people_ask_is_told_in_a_line(record: Record, line: str) -> None:
+    told = event(record)
+    assert told is not None
+    assert told[0] == line
 
 
 def test_the_best_evaluation_is_kept() -> None:

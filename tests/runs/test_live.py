@@ -161,8 +161,8 @@ def test_looks_inside_are_kept_only_for_memory(tmp_path: Path) -> None:
     looks = [Inspected(step=n, time=float(n), memory_bytes=n, epsilon=1e-8) for n in range(1, 5_000)]
     log = live(write_run(tmp_path / "a", [started(), *looks, Inspected(step=5_000, epsilon=1.0)]))
     assert len(log.records) == 1
-    assert 500 < len(log.memory) <= 2_000
-    assert log.memory[-1][0] == 4_999
+    assert 500 < len(log.looks) <= 2_000
+    assert log.looks[-1].step == 4_999
 
 
 def test_the_excerpt_of_a_short_log_is_all_of_it(tmp_path: Path) -> None:

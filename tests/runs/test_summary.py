@@ -5,7 +5,7 @@ import shutil
 import msgspec
 import pytest
 
-from tunewell.actions import ScaleLearningRate
+from tunewell.actions import Pause, ScaleLearningRate
 from tunewell.problems import RunError
 from tunewell.records import Acted, Committed, Ended, Eval, Finding, Rewound, Started, Step, encode
 from tunewell.runs.folder import RunFolder
@@ -108,6 +108,21 @@ def test_a_completed_run(tmp_path):
     assert (found.actions, found.checkpoints, found.rewinds) == (1, 1, 0)
     assert (found.started, found.updated, found.seconds) == (1000.0, 1010.0, 9.5)
     assert not found.partial
+
+
+def test_a_paused_run_is_paused_while_its_process_lives_even_where_only_the_ends_are_read(tmp_path):
+    pause = Acted(step=5000, action=Pause(), by="anna", reason="asked for", outcome="applied", request="a")
+    waited = Committed(commit=1, step=5000, folder="x", bytes=1, seconds=0.0, reason="pause")
+    steps = [step(number) for number in range(1, 5001)]
+    run = make(tmp_path / "demo", [started(), *steps, pause, waited])
+    with run.hold():
+        for quick in (False, True):
+            found = summarize(run.path, quick=quick)
+            assert (found.status, found.step, found.partial) == ("paused", 5000, quick)
+    assert summarize(run.path, quick=True).status == "crashed"
+    went_on = make(tmp_path / "other", [started(), *steps, pause, waited, step(5001)])
+    with went_on.hold():
+        assert summarize(went_on.path, quick=True).status == "running"
 
 
 def test_a_run_without_an_end_is_running_or_crashed(tmp_path):

@@ -24,6 +24,7 @@ from tunewell.records import (
     Note,
     Proposed,
     Record,
+    Refused,
     Rewound,
     Step,
 )
@@ -166,7 +167,7 @@ def test_a_person_may_ask_for_anything_at_any_time(tiny_recipe: Make, tmp_path: 
     assert (scaled.by, scaled.step, scaled.action) == ("anna", 5, ScaleLearningRate(0.5))
     assert saved.outcome == "applied"
     assert any(one.reason == "action" and one.step == 5 for one in of(seen, Committed))
-    assert any("nobody asked" in note.text for note in of(seen, Note))
+    assert [one.reason for one in of(seen, Refused)] == ["the run does not ask 9, or it was answered"]
     rates = {step.step: step.learning_rate for step in of(seen, Step)}
     assert rates[6] < 0.6 * rates[5]
 

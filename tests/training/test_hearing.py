@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import shutil
 import signal
 import threading
 import time
@@ -265,6 +266,56 @@ def test_a_signal_in_a_pause_saves_and_ends_and_a_resume_goes_on_unpaused(
     assert of(resumed, Ended)[0].status == "completed"
     assert not of(resumed, Acted), "the pause was answered and is not heard again"
     assert measured(tmp_path / "run" / "log.jsonl") == measured(tmp_path / "whole" / "log.jsonl")
+
+
+def test_a_run_killed_in_a_pause_goes_on_unpaused_and_exactly(tiny_recipe: Make, tmp_path: Path) -> None:
+    """What SIGKILL leaves behind is the folder as it is at that moment: a copy of it."""
+    running = driver.train(tiny_recipe(dropout=0.1, save_steps=4))
+    killed = tmp_path / "killed"
+
+    def kill() -> None:
+        until = time.monotonic() + SECONDS  # the checkpoint of a pause is durable a moment after the answer
+        while steps_kept(tmp_path / "run")[-1][1] != "pause" and time.monotonic() < until:
+            time.sleep(0.02)
+        shutil.copytree(tmp_path / "run", killed)
+
+    with asked_at(running, is_step(6), tmp_path / "run", does.Pause(), kill, does.Resume()) as records:
+        assert of(records, Ended)[0].status == "completed"
+    assert is_paused(list(logs.read(killed / "log.jsonl")))
+    resumed = list(driver.resume(killed))
+    [rewound] = of(resumed, Rewound)
+    assert (rewound.to_step, rewound.exact) == (6, True)
+    assert not of(resumed, Acted)
+    assert measured(killed / "log.jsonl") == measured(tmp_path / "run" / "log.jsonl")
+    one, other = (
+        (folder / "model" / "model.safetensors").read_bytes() for folder in (killed, tmp_path / "run")
+    )
+    assert one == other
+    assert [one.state for one in told(killed)] == ["applied"], "its Resume was never asked there"
+
+
+def test_a_resume_that_is_read_again_is_no_mistake(tiny_recipe: Make, tmp_path: Path) -> None:
+    """Killed behind a `Resume` and before the next checkpoint: the run stands in the pause's, and reads it again."""
+    records = driver.train(tiny_recipe(save_steps=10))
+    killed = tmp_path / "killed"
+    person, thread = Person(RunFolder(tmp_path / "run")), None
+    for record in records:
+        if is_step(4)(record):
+            inbox.send(person.run, "anna", action=does.Pause())
+            thread = person.asks(
+                lambda: person.answer(inbox.read_all(person.run)[0]),
+                does.Resume(),
+            )
+        if is_step(6)(record):
+            shutil.copytree(tmp_path / "run", killed)
+            break
+    records.close()  # type: ignore[attr-defined]
+    assert thread is not None
+    thread.join(SECONDS)
+    resumed = list(driver.resume(killed))
+    [again] = of(resumed, Acted)
+    assert (again.action, again.outcome, again.step) == (does.Resume(), "applied", 4)
+    assert of(resumed, Ended)[0].status == "completed"
 
 
 def test_stop_ends_with_the_last_weights_evaluated_and_what_comes_later_is_refused(

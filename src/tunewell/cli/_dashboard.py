@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from tunewell.web.access import Access, Serving, state_folder, token_of_file, to
 
 _ANSWERS_WITHIN = 5.0
 _UP_WITHIN = 20.0
+_NICE = 10
+"""A training on the same processors goes first."""
 
 
 def begin(
@@ -61,6 +64,8 @@ def begin(
         say(f"Serving the runs in {root}. The link opens once, in one browser; Ctrl-C ends the server.")
         _tell(_link(serving, access.link_code(), page), open_page)
 
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
     serve(root, listening, host=host, token=token, also=also, said=said)
     return DONE
 

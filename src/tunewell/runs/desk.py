@@ -58,10 +58,9 @@ class Desk:
 
     def waiting(self) -> list[Request]:
         """Return what `read` would, and leave it there; reads only what came since the last call of either."""
-        if self._ahead.position < self.inbox.position:
-            self._ahead.position, self._waiting = self.inbox.position, []
-        requests, _ = self._ahead.read()
-        self._waiting += [one for one in requests if one.label is None and one.id not in self._known]
+        self._ahead.position = max(self._ahead.position, self.inbox.position)
+        requests = [*self._waiting, *self._ahead.read()[0]]
+        self._waiting = [one for one in requests if one.label is None and one.id not in self._known]
         return self._waiting
 
     def note(self, request: Request, acted: Acted, next_commit: int = 0) -> None:
@@ -92,7 +91,7 @@ class Desk:
 
     def forget(self) -> None:
         """Begin with an inbox that nobody has written to."""
-        self.inbox.position = 0
+        self.inbox.position = self._ahead.position = 0
         self._known = {}
 
     def pack(self) -> dict[str, Any]:

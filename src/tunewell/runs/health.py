@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from tunewell.runs.incidents import Incident
 from tunewell.runs.summary import Summary
+
+if TYPE_CHECKING:
+    from tunewell.runs.incidents import Incident
 
 Level = Literal["good", "attention", "bad", "off"]
 

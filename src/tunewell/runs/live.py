@@ -21,6 +21,24 @@ _OTHER = re.compile(rb'\n(?!\{"type":"step")')
 _LONGEST_LINE = 64 << 20
 
 
+class MachineLook(msgspec.Struct, frozen=True, kw_only=True):
+    """What a look inside measured of the machine; see `Inspected`."""
+
+    step: int
+    time: float
+    memory_bytes: int | None
+    memory_limit: int | None
+    disk_free: int | None
+    process_share: float | None
+    machine_share: float | None
+    gpu_share: float | None
+    phase_seconds: dict[str, float] | None
+
+
+_MEASURED = MachineLook.__struct_fields__[2:]
+_MOST_LOOKS = 2_000
+
+
 class Undone:
     """A piece of the curve that a rollback or a resume took back."""
 
@@ -52,8 +70,8 @@ class LiveLog:
         """Everything but updates and looks inside, in order."""
         self.offsets: list[int] = []
         """Where in the log each of `records` begins."""
-        self.memory: list[tuple[int, float, Inspected]] = []
-        """Step, time and last look that measured memory or disk, thinned out where they are many."""
+        self.looks: list[MachineLook] = []
+        """What was measured of the machine, thinned out where it is much."""
         self.damaged = 0
         self.first_damage = ""
         self.last_step_place = 0
@@ -160,11 +178,12 @@ class LiveLog:
         self.first_damage = self.first_damage or str(error)
 
     def _keep_look(self, record: Inspected) -> None:
-        if record.memory_bytes is None and record.disk_free is None:
+        values = {name: getattr(record, name, None) for name in _MEASURED}
+        if all(value is None for value in values.values()):
             return
-        self.memory.append((record.step, record.time, record))
-        if len(self.memory) > 2_000:
-            del self.memory[::2]
+        self.looks.append(MachineLook(step=record.step, time=record.time, **values))
+        if len(self.looks) > _MOST_LOOKS:
+            del self.looks[::2]
 
     def _rewind(self, record: Rewound) -> None:
         """Cut off what `runs.timeline` leaves out; the rewind itself is not among `records` yet."""

@@ -1,7 +1,8 @@
-"""The loss of every training row in every epoch: which rows are hard, mislabelled or forgotten.
+"""What every training row came to in every epoch: which rows are hard, mislabelled or forgotten.
 
 On disk, ``rows/ids.bin`` holds the row ids as int64 and ``rows/epoch-0003.bin`` the losses of epoch 3 as float32
-in the same order, NaN where a row was not seen; both little-endian, followed by the 32 bytes of their SHA-256.
+in the same order, NaN where a row was not seen; both little-endian, followed by the 32 bytes of their SHA-256. A history
+of several numbers a row, such as ``rows/predicted-0003.bin``, holds one after the other, each of all rows.
 """
 
 from __future__ import annotations
@@ -23,18 +24,20 @@ N = TypeVar("N", int, float)
 _IDS = "ids.bin"
 _DIGEST_BYTES = 32
 _EPOCH_BYTES = 8
-_EPOCH_NAME = re.compile(r"epoch-(\d{4,})\.bin")
+_LOSSES = "epoch"
+_EPOCH_NAME = re.compile(r"[a-z]+-(\d{4,})\.bin")
 _UNLIKE = "is damaged: its SHA-256 is not the one it was written with"
 
 
 class RowHistory:
-    """Gathers losses of the epoch under way, and writes each epoch once it is over.
+    """Gathers losses, or other numbers, of the epoch under way, and writes each epoch once it is over.
 
-    `rows` are the ids of the training rows, in the order of the training split.
+    `rows` are the ids of the training rows, in the order of the training split; `name` is that of the files, and `width`
+    how many numbers a row has.
     """
 
-    def __init__(self, folder: Path, rows: Sequence[int]) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, rows: Sequence[int], *, name: str = _LOSSES, width: int = 1) -> None:
+        self._folder, self._name, self._width = folder, name, width
         self._place = {row: place for place, row in enumerate(rows)}
         assert len(self._place) == len(rows), "row ids must differ"
         self._epoch = 0
@@ -42,9 +45,9 @@ class RowHistory:
         self._ended: dict[int, array[float]] = {}  # epochs that are over and not on disk yet
         with in_words("write per-row losses", folder):
             folder.mkdir(exist_ok=True)
-            write_durably(folder / _IDS, _sealed(array("q", rows)))
+            write_durably(folder / _IDS, seal(array("q", rows)))
 
-    def note(self, epoch: int, rows: Iterable[int], losses: Iterable[float]) -> None:
+    def note(self, epoch: int, rows: Sequence[int], *numbers: Iterable[float]) -> None:
         """Keep the losses of `rows` in `epoch` (from 0); the first row of a later epoch ends the one before.
 
         Raises `RunError` when the disk refuses an epoch that is over: it is kept, and each later call tries again.
@@ -54,8 +57,11 @@ class RowHistory:
             self._ended[self._epoch] = self._losses
             self._epoch = epoch
             self._losses = self._unseen()
-        for row, loss in zip(rows, losses, strict=True):
-            self._losses[self._place[row]] = loss
+        assert len(numbers) == self._width, "as many numbers a row as the files hold"
+        for column, values in enumerate(numbers):
+            first = column * len(self._place)
+            for row, value in zip(rows, values, strict=True):
+                self._losses[first + self._place[row]] = value
         self._write_ended()
 
     def write(self) -> None:
@@ -69,9 +75,9 @@ class RowHistory:
             del self._ended[epoch]
 
     def _write(self, epoch: int, losses: array[float]) -> None:
-        path = _epoch_file(self._folder, epoch)
+        path = _epoch_file(self._folder, epoch, self._name)
         with in_words("write per-row losses", path):
-            write_durably(path, _sealed(losses))
+            write_durably(path, seal(losses))
 
     def pack(self) -> bytes:
         """Return the epoch under way, for a checkpoint, and those before it that are not on disk yet."""
@@ -83,7 +89,7 @@ class RowHistory:
 
     def unpack(self, packed: bytes) -> None:
         """Go back to what `pack` returned, bit for bit; files of that epoch and later ones are deleted."""
-        size = _EPOCH_BYTES + len(self._place) * array("f").itemsize
+        size = _EPOCH_BYTES + len(self._unseen()) * array("f").itemsize
         assert len(packed) % size == 0 < len(packed), "packed for other rows"
         epochs = {
             int.from_bytes(packed[at : at + _EPOCH_BYTES], "little"): _from_little_endian(
@@ -95,12 +101,12 @@ class RowHistory:
         self._epoch, self._losses = epoch, epochs.pop(epoch)
         self._ended = epochs
         with in_words("delete per-row losses to be measured again", self._folder):
-            for number, path in _epoch_files(self._folder):
+            for number, path in _epoch_files(self._folder, self._name):
                 if number >= epoch:
                     path.unlink()
 
     def _unseen(self) -> array[float]:
-        return array("f", [math.nan]) * len(self._place)
+        return array("f", [math.nan]) * (len(self._place) * self._width)
 
 
 def read_row_history(folder: Path) -> dict[int, list[float]]:
@@ -111,10 +117,11 @@ def read_row_history(folder: Path) -> dict[int, list[float]]:
     files = dict(_epoch_files(folder))
     if not files or not (folder / _IDS).exists():
         return {}
-    rows = _read(folder / _IDS, array("q"))
+    rows = read_sealed(folder / _IDS, array("q"))
     unseen = array("f", [math.nan]) * len(rows)
     epochs = [
-        _read(files[number], array("f")) if number in files else unseen for number in range(max(files) + 1)
+        read_sealed(files[number], array("f")) if number in files else unseen
+        for number in range(max(files) + 1)
     ]
     for number, losses in enumerate(epochs):
         if len(losses) != len(rows):
@@ -125,7 +132,7 @@ def read_row_history(folder: Path) -> dict[int, list[float]]:
 def read_rows(folder: Path) -> list[int] | None:
     """Return the ids of the training rows, in the order of the training split; None where none were written."""
     path = folder / _IDS
-    return _read(path, array("q")).tolist() if path.is_file() else None
+    return read_sealed(path, array("q")).tolist() if path.is_file() else None
 
 
 def damage(folder: Path) -> dict[str, str]:
@@ -144,21 +151,28 @@ def damage(folder: Path) -> dict[str, str]:
     return problems
 
 
-def _epoch_file(folder: Path, epoch: int) -> Path:
-    return folder / f"epoch-{epoch:04d}.bin"
+def read_epochs(folder: Path, name: str = _LOSSES) -> dict[int, array[float]]:
+    """Return the numbers of each epoch that was written, as they lie in its file; `RunError` names a damaged one."""
+    return {number: read_sealed(path, array("f")) for number, path in _epoch_files(folder, name)}
 
 
-def _epoch_files(folder: Path) -> list[tuple[int, Path]]:
-    matches = [(_EPOCH_NAME.fullmatch(path.name), path) for path in folder.glob("epoch-*.bin")]
+def _epoch_file(folder: Path, epoch: int, name: str) -> Path:
+    return folder / f"{name}-{epoch:04d}.bin"
+
+
+def _epoch_files(folder: Path, name: str = _LOSSES) -> list[tuple[int, Path]]:
+    matches = [(_EPOCH_NAME.fullmatch(path.name), path) for path in folder.glob(f"{name}-*.bin")]
     return sorted((int(match[1]), path) for match, path in matches if match)
 
 
-def _sealed(values: array[int] | array[float]) -> bytes:
+def seal(values: array[int] | array[float]) -> bytes:
+    """Return `values` as the bytes of a file that `read_sealed` reads."""
     content = _little_endian(values)
     return content + hashlib.sha256(content).digest()
 
 
-def _read(path: Path, into: array[N]) -> array[N]:
+def read_sealed(path: Path, into: array[N]) -> array[N]:
+    """Read the file at `path` into an empty array; raises `RunError` where it is damaged."""
     with in_words("read per-row losses", path):
         sealed = path.read_bytes()
     if not _is_whole(sealed):

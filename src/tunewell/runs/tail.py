@@ -61,16 +61,18 @@ def await_answer(
 ) -> Asked:
     """Wait until `request` is answered, `seconds` are over, or nobody trains `run` any more; return what is known then.
 
-    `tail` goes on from where `known`, the records so far, ended; `tell` is given each change of the request's state.
+    `tail` goes on from where `known`, the records so far, ended; `tell` is given each state of the request once.
     """
     records, until, state = list(known), time.monotonic() + seconds, ""
+    tell(requests([], [request])[0])
     while True:
         is_held = run.holder() is not None  # asked first: what a process that is gone wrote is there already
         records += tail.read()
         asked = next(one for one in requests(records, [request]) if one.id == request.id)
         if asked.state != state:
             state = asked.state
-            tell(asked)
+            if state != "requested":
+                tell(asked)
         if state in ("applied", "refused") or not is_held or not time.monotonic() < until:
             return asked
         time.sleep(LOOK_SECONDS)

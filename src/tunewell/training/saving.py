@@ -177,7 +177,9 @@ class Saving:
             **session.identity,
         }
         tensors, state = self._state(passing=passing)
-        rows = session.history.pack() + session.reviewing.pack()
+        parts = [*session.rows.pack(), session.reviewing.pack()]
+        state["row_bytes"] = [len(part) for part in parts]
+        rows = b"".join(parts)
         waited = time.perf_counter() - began
         return Snapshot(number, progress.step, tensors, state, rows, facts, waited)
 
@@ -243,11 +245,13 @@ class Saving:
         # A pause is the process's that stood there: this one goes on.
         session.hearing.stood_paused, session.wishes.paused = session.wishes.paused, False
         session.troubled = facts["troubled"]
-        end = len(rows) - len(session.reviewing.pack()) if rows else 0
+        cursor = session.state.adjustments.cursor
+        reviewed = len(session.reviewing.pack())  # as an earlier version wrote it: losses, then this
+        sizes = facts.get("row_bytes") or [len(rows) - reviewed, 0, reviewed]
+        losses, predicted = rows[: sizes[0]], rows[sizes[0] : sizes[0] + sizes[1]]
         if rows:
-            session.history.unpack(rows[:end])
-        epoch = session.work.order.epoch_at(session.state.adjustments.cursor)
-        session.reviewing.unpack(rows[end:], epoch)
+            session.rows.unpack(losses, predicted, cursor)
+        session.reviewing.unpack(rows[sizes[0] + sizes[1] :], session.work.order.epoch_at(cursor))
         self.saved_at = tuple(facts["saved_at"]) if facts["saved_at"] else None
 
     def _wait(self) -> None:

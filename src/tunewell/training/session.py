@@ -20,14 +20,14 @@ from tunewell.problems import RunError
 from tunewell.records import Acted, Ended, Note, Proposed, Record, StageBegan
 from tunewell.runs.folder import RunFolder
 from tunewell.runs.log import LogWriter
-from tunewell.runs.row_history import RowHistory
 from tunewell.training import act, result, space
-from tunewell.training.evaluate import EvaluationInterruptedError
+from tunewell.training.evaluate import EvaluationInterruptedError, Outcome
 from tunewell.training.hearing import Hearing
 from tunewell.training.interruption import Interruption
 from tunewell.training.loop import Update, train_steps
 from tunewell.training.measure import label_counter, to_records
 from tunewell.training.reviewing import Reviewing
+from tunewell.training.row_record import RowRecord
 from tunewell.training.saving import Saving
 from tunewell.training.setup import Prepared, parameter_counts
 from tunewell.training.state import TrainState
@@ -58,7 +58,7 @@ class Session:
         self.prepared, self.state, self.folder, self.log = prepared, state, folder, log
         self.watch, self.judge, self.interruption, self.identity = watch, judge, interruption, identity
         self.recipe, self.work, self.plan = prepared.recipe, prepared.work, prepared.work.plan
-        self.history = RowHistory(folder.rows, [int(row) for row in self.work.encoded.rows])
+        self.rows = RowRecord(prepared, folder)
         self.reviewing = Reviewing(prepared, folder)
         self.saving = Saving(self)
         self.watchdog = Watchdog(self._tell_stall)
@@ -157,12 +157,19 @@ class Session:
 
     def _remember(self, update: Update, losses: np.ndarray) -> None:
         """Keep what the update's rows came to: their history tells which of them are hard, or wrong."""
-        rows = self.work.encoded.rows[update.rows].tolist()
         try:
-            self.history.note(self._epoch_of(update), rows, losses.tolist())
+            self.rows.note(update, losses)
         except RunError as error:  # they stay in memory and in the checkpoints, and are tried again
             self.saving.trouble = error.problems[0].message
         self.reviewing.note(update)
+
+    def keep_rows(self, outcome: Outcome) -> None:
+        """Keep what an evaluation says of each validation row; training goes on without where the disk refuses."""
+        step, cursor = self.position()
+        try:
+            self.rows.evaluated(step, cursor, outcome)
+        except RunError as error:
+            self.saving.trouble = error.problems[0].message
 
     def _boundary(self) -> Iterator[Record]:
         """Hear people and do what is due between two steps, again and again while somebody wants a pause."""
@@ -318,7 +325,7 @@ class Session:
 
     def _end(self, ended: Ended) -> Iterator[Record]:
         try:
-            self.history.write()
+            self.rows.write()
         except RunError:
             # Of an interrupted run they are in the commit too, and the disk is told of already.
             if ended.status != "interrupted":
@@ -352,6 +359,3 @@ class Session:
     def position(self) -> tuple[int, int]:
         """Return what names a moment of the run: updates made, and batches gone through."""
         return self.state.progress.step, self.state.adjustments.cursor
-
-    def _epoch_of(self, update: Update) -> int:
-        return int(self.work.order.epoch_at(update.cursor))

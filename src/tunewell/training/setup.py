@@ -17,6 +17,7 @@ from tunewell.data.batches import BatchOrder
 from tunewell.data.cache import Encoded, encode_split
 from tunewell.data.checks import check_examples
 from tunewell.data.ledger import Ledger
+from tunewell.data.point_rows import OrderFacts, order_of
 from tunewell.data.prepare import Dataset, prepare
 from tunewell.document import absolute_paths
 from tunewell.inspections import DataChecked
@@ -75,15 +76,21 @@ def prepare_run(recipe: Recipe, base: Path, *, for_training: bool = True) -> Pre
             )
         )
     tokens = recipe.max_tokens_per_batch
-    order = BatchOrder(
-        splits["train"].lengths,
-        seed=recipe.seed,
-        batch_size=rows_per_update,
-        max_tokens=None if tokens is None else tokens * recipe.gradient_accumulation_steps,
-        group_by_length=recipe.group_by_length,
-    )
+    order = order_of(splits["train"].lengths, order_facts(recipe))
     work = Work(task, splits["train"], order, make_plan(recipe, order), compute, recipe.batch_size, tokens)
     return Prepared(recipe, dataset, ledger, task, splits, compute, work)
+
+
+def order_facts(recipe: Recipe) -> OrderFacts:
+    """Return what the order of batches follows from, beside the lengths of the rows."""
+    tokens, parts = recipe.max_tokens_per_batch, recipe.gradient_accumulation_steps
+    return OrderFacts(
+        version=BatchOrder.VERSION,
+        seed=recipe.seed,
+        batch_size=recipe.batch_size * parts,
+        max_tokens=None if tokens is None else tokens * parts,
+        group_by_length=recipe.group_by_length,
+    )
 
 
 def build_weights(prepared: Prepared) -> Weights:

@@ -54,6 +54,8 @@ def validate(session: Session) -> Generator[Record, None, bool]:
     if session.eval_batch_size < asked:
         text = f"memory ran out in the evaluation: {session.eval_batch_size} rows at once from now on, not {asked}"
         yield from session.note(text, "evaluation")
+    if "validation" in done:
+        session.keep_rows(done["validation"][0])
     for split, (outcome, seconds) in done.items():
         yield from _score(session, split, outcome, seconds, train_loss)
     return True

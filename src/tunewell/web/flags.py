@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunewell.records import Acted, Committed, Ended, Finding, Record, Requested, Rewound, StageBegan
-from tunewell.runs.incidents import Incident
 from tunewell.runs.wording import describe, intended
+
+if TYPE_CHECKING:
+    from tunewell.runs.incidents import Incident
 
 _MOST = 2_000
 _LEVELS = {"info": "good", "warning": "attention", "critical": "bad"}

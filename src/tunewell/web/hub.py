@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -46,6 +47,7 @@ class Hub:
     async def start(self) -> None:
         """Begin to look after what is kept."""
         self._spawn(self._look_after())
+        self._threads.submit(importlib.import_module, "tunewell.runs.incidents")  # the first page needs it
 
     async def stop(self) -> None:
         """End all streams and threads."""

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -17,9 +17,11 @@ from tunewell.runs import control
 from tunewell.runs.folder import RunFolder
 from tunewell.runs.health import health
 from tunewell.runs.inbox import Label, label, read_all
-from tunewell.runs.incidents import Incident
 from tunewell.runs.summary import Summary, end_of, list_runs, summarize
 from tunewell.web.root import Root
+
+if TYPE_CHECKING:
+    from tunewell.runs.incidents import Incident
 
 Sort = Literal["started", "updated", "name", "status", "step", "loss", "metric", "seconds", "test"]
 _MOST_LIVELY = 50
@@ -87,7 +89,7 @@ def row(
 
 def label_of(run: RunFolder) -> Label:
     """Return the tags and the note of a run."""
-    return label(read_all(run)) if run.inbox.exists() else Label(tags=[], note="")
+    return label(read_all(run)) if os.path.exists(f"{run.path}/inbox.jsonl") else Label(tags=[], note="")
 
 
 class Listing:

@@ -6,28 +6,50 @@ import os
 import shutil
 from typing import Any
 
+from tunewell.records import Committed
 from tunewell.web.watched import WatchedRun
 
 
 def system(run: WatchedRun) -> dict[str, Any]:
     """Return what is known of the machine that `run` trains on."""
     log = run.log
-    looks = log.memory
+    looks = log.looks
     samples = {
-        "time": [time for _, time, _ in looks],
-        "step": [step for step, _, _ in looks],
-        "memory": [look.memory_bytes for _, _, look in looks],
-        "memory_limit": [look.memory_limit for _, _, look in looks],
-        "disk": [look.disk_free for _, _, look in looks],
+        "time": [look.time for look in looks],
+        "step": [look.step for look in looks],
+        "cpu": [look.process_share for look in looks],
+        "machine": [look.machine_share for look in looks],
+        "gpu": [look.gpu_share for look in looks],
+        "memory": [look.memory_bytes for look in looks],
+        "memory_limit": [look.memory_limit for look in looks],
+        "disk": [look.disk_free for look in looks],
     }
-    seconds, waited = sum(log.columns["seconds"]), sum(log.columns["data_seconds"])
-    shares = {"data": waited / seconds, "training": 1 - waited / seconds} if seconds else None
     return {
-        "samples": samples,
-        "shares": shares,
+        "samples": {
+            name: values for name, values in samples.items() if any(one is not None for one in values)
+        },
+        "shares": _shares(run),
         "machine": log.started.fingerprint if log.started else {},
         "now": _now(run),
     }
+
+
+def _shares(run: WatchedRun) -> dict[str, float] | None:
+    """Return which share of the time of training went where, as far as it was measured."""
+    log = run.log
+    seconds = sum(log.columns["seconds"])
+    if not seconds:
+        return None
+    saved = sum(one.seconds for one in log.records if isinstance(one, Committed))
+    phases: dict[str, float] = {}
+    for look in log.looks:
+        for name, value in (look.phase_seconds or {}).items():
+            phases[name] = phases.get(name, 0.0) + value
+    if not phases:
+        waited = sum(log.columns["data_seconds"])
+        phases = {"data": waited, "training": seconds - waited}
+    scale = seconds / (seconds + saved) / sum(phases.values())
+    return {**{name: value * scale for name, value in phases.items()}, "save": saved / (seconds + saved)}
 
 
 def _now(run: WatchedRun) -> dict[str, Any]:

@@ -39,14 +39,19 @@ def new_points(log: LiveLog, known: int) -> dict[str, Any]:
     return {"steps": steps, "evals": new_evals(log, columns["step"][known] if known < len(columns) else 0)}
 
 
-def new_evals(log: LiveLog, first_step: int) -> dict[str, list[list[float]]]:
+def new_evals(log: LiveLog, first_step: int) -> dict[str, list[list[Any]]]:
     """Return the scores of evaluations from `first_step` on (and of the update before it), by curve."""
     evals = [one for one in log.records if isinstance(one, Eval)]
     first = bisect_left([one.step for one in evals], first_step - 1) if _is_sorted(evals) else 0
-    found: dict[str, list[list[float]]] = {}
+    found: dict[str, list[list[Any]]] = {}
     for one in evals[first:]:
         for name, value in {"loss": one.loss, **one.metrics}.items():
             found.setdefault(f"eval.{one.split}.{name}", []).append([one.step, value])
+    memory = [
+        [look.step, look.memory_bytes] for look in log.looks if look.step >= first_step and look.memory_bytes
+    ]
+    if memory:
+        found["memory_bytes"] = memory
     return found
 
 

@@ -8,6 +8,11 @@ from pathlib import Path
 
 from tunewell.runs.folder import RunFolder
 
+_CHECKED = (
+    "log.jsonl", "inbox.jsonl", "recipe.yaml", "data.json", "environment.json", "summary.json", "rows",
+)  # fmt: skip
+"""What is read or written in a run's folder without asking each time where it lies."""
+
 
 class NotHereError(LookupError):
     """What was asked for is not in the folder of runs."""
@@ -42,10 +47,10 @@ class Root:
 
     def check(self, run: RunFolder) -> None:
         """Raise `NotHereError` where the folder of `run`, or a file that is read or written there, is a link elsewhere."""
-        files = (run.log, run.inbox, run.recipe, run.ledger, run.environment, run.summary, run.rows)
-        for path in (run.path, *files):
-            if path.is_symlink():
-                self.inside(path)
+        folder = str(run.path)
+        for path in (folder, *(f"{folder}/{name}" for name in _CHECKED)):
+            if os.path.islink(path):
+                self.inside(Path(path))
 
     def names(self) -> list[str]:
         """Return the names of all folders here, runs or not."""

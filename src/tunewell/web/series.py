@@ -52,7 +52,7 @@ def series_of(log: LiveLog, line: Sequence[Record]) -> list[dict[str, str]]:
         for key in present
         for label, unit, axis, group in [_STEP_KEYS[key]]
     ]
-    if any(look.memory_bytes is not None for _, _, look in log.memory):
+    if any(look.memory_bytes is not None for look in log.looks):
         found.append(
             {"key": _MEMORY, "label": "memory", "unit": "bytes", "axis": "linear", "group": "memory"}
         )
@@ -193,8 +193,9 @@ def place_of(log: LiveLog, one: Eval, x: str) -> float:
 
 def _memory(log: LiveLog, x: str) -> list[list[float | None]]:
     found: list[list[float | None]] = []
-    for step, time, look in log.memory:
+    for look in log.looks:
         if look.memory_bytes is not None:
+            step, time = look.step, look.time
             at = min(max(0, bisect_left(log.columns["step"], step)), len(log.columns) - 1)
             place = (
                 time - began(log) if x == "time" else (axis_of(log, log.columns, x)[at] if at >= 0 else step)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,7 +11,6 @@ from tunewell.records import Acted, Committed, Eval, Record, StageBegan
 from tunewell.runs import checkpoints, control, inbox, requests
 from tunewell.runs.excerpt import excerpt
 from tunewell.runs.health import health, is_open, said
-from tunewell.runs.incidents import Incident, incidents
 from tunewell.runs.live import LiveLog
 from tunewell.runs.summary import summary_of
 from tunewell.runs.timeline import timeline
@@ -21,6 +20,9 @@ from tunewell.web.listing import label_of, row
 from tunewell.web.pace import eta_seconds, planned_rates, progress, rates
 from tunewell.web.series import series_of
 from tunewell.web.watched import WatchedRun
+
+if TYPE_CHECKING:
+    from tunewell.runs.incidents import Incident
 
 _MOST_ASKED = 100
 _MOST_EVALS = 2_000
@@ -52,6 +54,8 @@ def moving(run: WatchedRun) -> dict[str, Any]:
 
 
 def _made(run: WatchedRun) -> dict[str, Any]:
+    from tunewell.runs.incidents import incidents  # it brings the policies along: not needed to start
+
     log, folder = run.log, run.folder
     line = timeline_of(log)
     found, others = incidents(excerpt(log)) if log.records else ([], [])
