@@ -241,7 +241,7 @@ def summary_of(run: RunFolder, records: list[Record], *, partial: bool = False) 
         epoch=max((record.epoch for record in [step, *evals] if record), default=0.0),
         loss=step.loss if step else None,
         first_eval=watched[0] if watched else None,
-        best_eval=_best(watched),
+        best_eval=_best(watched, partial=partial),
         last_eval=watched[-1] if watched else None,
         test_before=before,
         test_after=after,
@@ -256,8 +256,9 @@ def summary_of(run: RunFolder, records: list[Record], *, partial: bool = False) 
     )
 
 
-def _best(evals: list[Eval]) -> Eval | None:
-    marked = [record for record in evals if record.best]
+def _best(evals: list[Eval], *, partial: bool) -> Eval | None:
+    """Return the best as the run marked it; of the ends of a log alone the mark may be that of the very first."""
+    marked = [] if partial else [record for record in evals if record.best]
     return marked[-1] if marked else min(evals, key=lambda record: record.loss, default=None)
 
 

@@ -100,6 +100,7 @@ class Hub:
         """Tell those who wait for news of a run that there are some."""
         if run_id in self._runs:
             self._runs[run_id].wake()
+            self._spawn(self._relist({self._runs[run_id].folder.path.name}))
 
     def listen(self, run: WatchedRun, listener: asyncio.Event) -> None:
         """Set `listener` whenever `run` changes, until `leave`."""
@@ -158,7 +159,7 @@ class Hub:
 
     async def _relist(self, names: set[str]) -> None:
         if await self.thread(lambda: self.listing.update(names)):
-            for folder in self.listing.lively():
+            for folder in self.listing.lively() if self._listers else ():
                 self._folders.add(folder, once=True)
             for listener in self._listers:
                 listener.set()

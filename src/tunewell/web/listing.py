@@ -17,7 +17,7 @@ from tunewell.runs import control
 from tunewell.runs.folder import RunFolder
 from tunewell.runs.health import health
 from tunewell.runs.inbox import Label, label, read_all
-from tunewell.runs.summary import Summary, end_of, list_runs, summarize
+from tunewell.runs.summary import Summary, end_of, list_runs, stored, summarize
 from tunewell.web.root import Root
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class Listing:
         try:
             if not run.exists():
                 return False
-            summary = summarize(run.path, quick=True)
+            summary = stored(run) or summarize(run.path, quick=True)
         except (RunError, OSError):
             return False
         return self._put(name, summary)

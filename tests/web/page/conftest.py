@@ -39,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     asked: list[tuple[str, Path, dict[str, Any]]] = [
         ("healthy", plain, {"num_epochs": 3}),
         ("too_fast", plain, {"num_epochs": 4, "learning_rate": 0.5, "policy": "autopilot"}),
-        ("hostile", hostile, {"name": f"hostile {HOSTILE}"}),
+        (f"hostile {HOSTILE}", hostile, {}),
     ]
     for name, data, changes in asked:
         recipe = tiny.tiny_recipe(

@@ -155,12 +155,13 @@ def test_the_controls_of_the_page_are_reached_and_used_by_keyboard(context: Any,
     page.goto(f"{dashboard.url}/run/{dashboard.id_of('healthy')}")
     page.locator(".chart.main .u-over").wait_for()
 
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
     page.keyboard.press("?")
     page.get_by_role("dialog", name="Keys").wait_for()
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"  # where it was before
     page.keyboard.press("l")
     assert "loss=log" in page.url
     slider = page.locator(".chart.main [role=slider]")
@@ -217,7 +218,7 @@ def test_tags_and_a_note_are_kept_with_the_run(context: Any, dashboard: Site) ->
     page.goto(f"{dashboard.url}/run/{dashboard.id_of('healthy')}")
     page.get_by_role("button", name="Tags and note").click()
     page.get_by_label("Tags, separated by commas").fill("baseline, small")
-    page.get_by_label("Note").fill("the first that learned")
+    page.get_by_role("textbox", name="Note").fill("the first that learned")
     page.get_by_role("button", name="Save").click()
 
     page.locator(".run-title .tag", has_text="baseline").wait_for()

@@ -3,15 +3,20 @@ import { html } from "../dom.js";
 import { count } from "../format.js";
 import { Icon } from "../parts/icons.js";
 
-const NEAR = 18; // pixels: flags closer than this share one
+const NEAR = 30; // pixels: flags closer than this share one
 const WORST = ["good", "info", "off", "attention", "bad"];
 const ICONS = { action: "wrench", request: "person", stage: "flag", rewind: "undo", end: "stop" };
 
-/** Flags of an overview that belong on charts: checkpoints are many and stand in the dialog of rollbacks. */
+/**
+ * Flags of an overview that belong on charts: checkpoints are many and stand in the dialog of rollbacks; a remark that a
+ * monitor makes again after each epoch is flagged once; a request that was answered is one flag.
+ */
 export function shown(flags = []) {
   const answered = new Set(flags.filter((flag) => flag.kind === "request" && !flag.text.startsWith("accepted:")).map((flag) => flag.id));
   const isSaid = (flag) => flag.kind === "request" && flag.text.startsWith("accepted:") && answered.has(flag.id);
-  return flags.filter((flag) => flag.kind !== "commit" && flag.kind !== "end" && !isSaid(flag));
+  const remarked = new Set();
+  const isRepeated = (flag) => flag.kind === "finding" && ["good", "info"].includes(flag.level) && (remarked.has(flag.by) || !remarked.add(flag.by));
+  return flags.filter((flag) => flag.kind !== "commit" && flag.kind !== "end" && !isSaid(flag) && !isRepeated(flag));
 }
 
 /** Group flags that would overlap: `place` gives the pixel of a step, or null outside the chart. */

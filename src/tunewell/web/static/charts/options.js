@@ -65,10 +65,11 @@ const common = (ink) => ({
 
 function axisOfX(kind, ink) {
   const label = kind === "time" ? duration : kind === "epoch" ? (value) => num(value, 3) : (value) => short(value).replace(" ", " ");
-  const incrs = kind === "step" || kind === "tokens" ? whole : undefined;
+  const incrs = kind === "step" || kind === "tokens" ? whole : kind === "time" ? spans : undefined;
   return { ...common(ink), size: 30, gap: 6, space: 70, incrs, grid: { show: false }, values: (plot, places) => places.map(label) };
 }
 
+const spans = [1, 2, 5, 10, 15, 30, ...[1, 2, 5, 10, 15, 30].map((minutes) => minutes * 60), ...[1, 2, 4, 6, 12, 24, 48, 96, 240].map((hours) => hours * 3600)];
 const whole = [1, 2, 5, 10, 20, 50, 100, 200, 250, 500, ...[3, 4, 5, 6, 7, 8, 9, 10, 11].flatMap((power) => [1, 2, 5].map((part) => part * 10 ** power))];
 
 function axisOfY({ log, unit }, ink) {

@@ -9,7 +9,7 @@ import { Loading, Nothing, Problem } from "../parts/problem.js";
 
 const PARTS = ["data", "training", "forward", "backward", "optimizer", "monitors", "save", "other"];
 const PART_WORDS = { data: "waiting for data", training: "training itself: forward, backward and optimizer" };
-const TITLES = { cpu: "Processor", memory: "Memory", gpu: "GPU", gpu_memory: "GPU memory", disk: "Free disk", gpu_power: "GPU power" };
+const TITLES = { cpu: "Processor, this run", machine: "Processor, whole machine", memory: "Memory", gpu: "GPU", gpu_memory: "GPU memory", disk: "Free disk", gpu_power: "GPU power" };
 const UNITS = { memory: "bytes", gpu_memory: "bytes", disk: "bytes", disk_free: "bytes", memory_bytes: "bytes" };
 
 export function System({ run, overview }) {
@@ -40,7 +40,7 @@ export function System({ run, overview }) {
   </div>`;
 }
 
-const unitOf = (key, values) => (key.endsWith("bytes") ? "bytes" : values.every((value) => value === null || (value >= 0 && value <= 1)) && ["cpu", "gpu"].includes(key) ? "share" : "");
+const unitOf = (key, values) => (key.endsWith("bytes") ? "bytes" : values.every((value) => value === null || (value >= 0 && value <= 1)) && ["cpu", "gpu", "machine"].includes(key) ? "share" : "");
 
 /** How busy the machine is on which this page's server runs. */
 function Now({ now }) {
