@@ -66,10 +66,22 @@ function Head({ overview }) {
       <button type="button" class="quiet icon-only" aria-label="Tags and note" title=${run.note ? `Note: ${run.note}` : "Tags and note"} onClick=${() => setLabel(true)}><${Icon} name="tag" /></button>
     </div>
     <p class=${classes("headline", run.level, overview.headline.length > 110 && "long")} role="status"><${Icon} name=${iconOfRun(run)} /><span>${withoutStep(overview.headline)}</span></p>
+    <${Waiting} overview=${overview} />
     <${Where} overview=${overview} />
     ${run.note && html`<p class="note">${run.note}</p>`}
     ${label && html`<${LabelDialog} run=${run} onClose=${() => setLabel(false)} />`}
   </div>`;
+}
+
+/** What waits for an answer, said on each tab and each width: its card may stand far below. */
+function Waiting({ overview }) {
+  const { proposals = [], run } = overview;
+  if (!proposals.length) return null;
+  const show = () => {
+    go(addressOf(run.id, "overview"));
+    setTimeout(() => document.querySelector(".proposal")?.scrollIntoView({ block: "center" }), 200);
+  };
+  return html`<p class="asks"><button type="button" onClick=${show}><${Icon} name="help" />${proposals.length === 1 ? `Waits for your answer: ${proposals[0].text}?` : `${proposals.length} questions wait for your answer`}</button></p>`;
 }
 
 /** Progress with the time left, and the few figures that matter now. */
