@@ -21,6 +21,10 @@ def train(
         bool, Parameter(help="Check, show the plan and what it will cost; train nothing.")
     ] = False,
     skip_bad: SkipBad = False,
+    page: Annotated[
+        bool,
+        Parameter(name="--watch", help="Show the run in a page too; its server goes on when training ends."),
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Fine-tune a model as a recipe says, and watch it.
@@ -44,4 +48,8 @@ def train(
     from tunewell.training import driver
 
     asked, run = named(document.recipe, recipe, name)
-    return watch(driver.train(asked, document.base), run, as_json=as_json)
+    if not page:
+        return watch(driver.train(asked, document.base), run, as_json=as_json)
+    from tunewell.cli._dashboard import shown
+
+    return shown(lambda: watch(driver.train(asked, document.base), run, as_json=as_json), run)

@@ -95,7 +95,7 @@ def summarize(path: Path, *, quick: bool = False) -> Summary:
         if run.log.exists():
             partial = quick and run.log.stat().st_size > 2 * _END_BYTES
             lines = _ends(run.log) if partial else _whole(run.log)
-        return _summary(run, timeline(_decoded(lines)), partial)
+        return summary_of(run, timeline(_decoded(lines)), partial=partial)
 
 
 def list_runs(root: Path) -> list[Summary]:
@@ -113,6 +113,18 @@ def list_runs(root: Path) -> list[Summary]:
     with ThreadPoolExecutor(_READERS) as readers:
         found = list(chain.from_iterable(readers.map(_listed_of, shares)))
     return sorted(found, key=lambda summary: (-summary.started, summary.name))
+
+
+def end_of(run: RunFolder) -> list[Record]:
+    """Return what the last 64 KiB of a run's log say, of updates the last; nothing where it can't be read."""
+    try:
+        with run.log.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - _END_BYTES))
+            lines = file.read().split(b"\n")
+    except OSError:
+        return []
+    return list(_decoded(lines if size <= _END_BYTES else lines[1:]))
 
 
 def store(run: RunFolder) -> None:
@@ -191,7 +203,8 @@ def _digest(text: bytes | msgspec.Raw) -> bytes:
     return hashlib.sha256(text).hexdigest().encode()
 
 
-def _summary(run: RunFolder, records: list[Record], partial: bool) -> Summary:
+def summary_of(run: RunFolder, records: list[Record], *, partial: bool = False) -> Summary:
+    """Return the summary of `run` from its timeline, of whose updates the last is enough."""
     started = _last(records, Started)
     ended = _last(records, Ended)
     step = _last(records, Step)
@@ -228,7 +241,7 @@ def _summary(run: RunFolder, records: list[Record], partial: bool) -> Summary:
         epoch=max((record.epoch for record in [step, *evals] if record), default=0.0),
         loss=step.loss if step else None,
         first_eval=watched[0] if watched else None,
-        best_eval=_best(watched),
+        best_eval=_best(watched, partial=partial),
         last_eval=watched[-1] if watched else None,
         test_before=before,
         test_after=after,
@@ -243,8 +256,9 @@ def _summary(run: RunFolder, records: list[Record], partial: bool) -> Summary:
     )
 
 
-def _best(evals: list[Eval]) -> Eval | None:
-    marked = [record for record in evals if record.best]
+def _best(evals: list[Eval], *, partial: bool) -> Eval | None:
+    """Return the best as the run marked it; of the ends of a log alone the mark may be that of the very first."""
+    marked = [] if partial else [record for record in evals if record.best]
     return marked[-1] if marked else min(evals, key=lambda record: record.loss, default=None)
 
 
