@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tunewell.cli._checks import in_brief
 from tunewell.cli._progress import scores
 from tunewell.inspections import DataChecked, Tested
 from tunewell.records import Acted, Eval, Finding, Note, Record, Rewound, StageBegan, Started
+from tunewell.runs.data_checks import in_brief
 from tunewell.runs.wording import describe
 
 _MARKS = {"info": "·", "warning": "▲", "critical": "✖"}

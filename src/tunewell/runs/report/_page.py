@@ -1,0 +1,130 @@
+"""The report as a page: facts into a template that escapes whatever it shows."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunewell import __version__
+from tunewell.document import dump_recipe
+from tunewell.records import Record
+from tunewell.runs.disk import in_words, write_durably
+from tunewell.runs.folder import RunFolder
+from tunewell.runs.model_card import use_lines, without_folders
+from tunewell.runs.report._chart import sparkline
+from tunewell.runs.report._course import flags, main_metric, pictures
+from tunewell.runs.report._data import data
+from tunewell.runs.report._facts import Facts, gather
+from tunewell.runs.report._look import appearance, evidence_curve, incident_title, spent
+from tunewell.runs.report._public import public
+from tunewell.runs.report._scores import classes, confusion, scored, scores
+from tunewell.runs.story import deed_in_words, row_in_words, value_in_words
+from tunewell.runs.wording import duration
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def write(run: RunFolder, out: Path | None = None, rows: Callable[[int], str] | None = None) -> Path:
+    """Write the report of `run` to `out` (``report.html`` in its folder when None) and return where it is.
+
+    `rows` gives the text of a row by its id. Raises `RunError` where there is no log or the disk refuses.
+    """
+    page = render(run, rows=rows)
+    path = out or run.report
+    with in_words("write the report", path):
+        write_durably(path, page.encode("utf-8", "replace"))
+    return path
+
+
+def render(
+    run: RunFolder, log: Sequence[Record] | None = None, rows: Callable[[int], str] | None = None
+) -> str:
+    """Return the report of `run` as one page of HTML; `log` are its records, where they have been read."""
+    facts = gather(run, log)
+    return _environment().get_template("page.html").render(_shown(facts, rows))
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("tunewell.runs.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=public,
+    )
+    environment.filters |= {
+        "words": lambda name: str(name).replace("_", " "),
+        "sentence": lambda text: text[:1].upper() + text[1:],
+        "duration": duration,
+        "code": _code,
+        "value": value_in_words,
+        "deed": deed_in_words,
+        "thousands": lambda number: f"{number:,}",
+        "megabytes": lambda count: f"{count / 1e6:,.1f} MB",
+    }
+    return environment
+
+
+def _code(text: str) -> Any:
+    """Return `text` as HTML, with what stands in backticks as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(public(text)))))
+
+
+def _shown(facts: Facts, rows: Callable[[int], str] | None) -> Mapping[str, Any]:
+    """Return what the template names."""
+    from markupsafe import Markup
+
+    numbered, more_flags = flags(facts)
+    final = scored(facts)
+    class_lines, more_classes = classes(final)
+    started = facts.started
+    return {
+        "css": Markup((Path(__file__).parent / "style.css").read_text("utf-8")),
+        "facts": facts,
+        "story": facts.story,
+        "headline": facts.story.headline.removeprefix(f"{facts.story.run} "),
+        "look": appearance(facts),
+        "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "begun": _date(started.time) if started is not None and started.time else "",
+        "version": __version__,
+        "metric": main_metric(facts),
+        "scores": scores(facts),
+        "final": final,
+        "class_lines": class_lines,
+        "more_classes": more_classes,
+        "confusion": confusion(final),
+        "flags": numbered,
+        "more_flags": more_flags,
+        "pictures": [(picture, Markup(picture.svg)) for picture in pictures(facts, numbered)],
+        "incidents": [
+            (one, incident_title(one), Markup(sparkline(evidence_curve(one, facts))))
+            for one in facts.story.incidents
+        ],
+        "blamed": lambda incident: [row_in_words(one, rows) for one in incident.blamed[:5]],
+        "data": data(facts),
+        "spent": spent(facts),
+        "recipe_yaml": _recipe(facts),
+        "use": use_lines(f"runs/{facts.run.name}", _tag(facts)) if facts.run.model.is_dir() else None,
+        "interruptions": facts.story.interruptions,
+    }
+
+
+def _date(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+
+
+def _recipe(facts: Facts) -> str:
+    return dump_recipe(without_folders(facts.recipe)).strip() if facts.recipe is not None else ""
+
+
+def _tag(facts: Facts) -> str:
+    return facts.recipe.task.replace("_", "-") if facts.recipe is not None else ""
