@@ -31,7 +31,19 @@ from tunewell.training.state import TrainState
 
 _LOGGER = logging.getLogger("tunewell")
 
-_UNSEALED = {"checkpoints", "lock", "inbox.jsonl", "report.html"}
+_PATIENCE, _IN_A_HURRY = 30.0, 3.0
+"""Seconds that the tools of `log_to` have to finish."""
+_UNSEALED = {
+    "checkpoints",
+    "lock",
+    "inbox.jsonl",
+    "report.html",
+    "tensorboard",
+    "wandb",
+    "wandb.id",
+    "mlflow.id",
+    "trackio.id",
+}
 """Entries of a run's folder that have digests of their own, change after its end, or can be made again."""
 
 
@@ -115,7 +127,9 @@ def guarded(session: Session, opening: Iterator[Record]) -> Iterator[Record]:
     except Exception as error:
         reason = "".join(traceback.format_exception_only(error)).strip()
         step = session.state.progress.step
-        session.log.append(Ended(time=time.time(), step=step, status="failed", reason=reason))
+        ended = Ended(time=time.time(), step=step, status="failed", reason=reason)
+        session.log.append(ended)
+        session.forwarding.take(ended)
         session.has_ended = True
         if isinstance(error, OSError):
             raise explained(error, "go on with the run", session.folder.path) from error
@@ -127,6 +141,7 @@ def guarded(session: Session, opening: Iterator[Record]) -> Iterator[Record]:
         if not aborted:
             session.saving.close()
         session.log.close()
+        session.forwarding.close(_IN_A_HURRY if session.interruption.came() or aborted else _PATIENCE)
         if session.has_ended:
             _seal(session.folder)
 
