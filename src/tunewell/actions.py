@@ -34,16 +34,18 @@ class SetMaxGradNorm(_Action, tag="set_max_grad_norm", frozen=True):
 class Rollback(_Action, tag="rollback", frozen=True):
     """Load the last healthy commit before step `before`; the cursor stays, so the batches since are passed over.
 
-    The learning rate is multiplied by `learning_rate_factor` in the same transaction. With `keeps_best` the run ends with
+    With `commit` that very one is loaded, whatever `before` says; it may be of a course that was given up. The learning rate is multiplied by `learning_rate_factor` in the same transaction. With `keeps_best` the run ends with
     the weights that evaluated best on validation rows, as a run of this project's own loop does anyway. Weights are drawn
     to 0 by `weight_decay` times the rate at each update from then on, beside what the optimizer does (other people's loops
     alone).
     """
 
-    before: int
+    before: int = 0
     learning_rate_factor: float = 1.0
     keeps_best: bool = False
     weight_decay: float = 0.0
+    commit: int | None = None
+    """Number of a chosen commit (of a copy, in other people's loops)."""
 
 
 class ExcludeRows(_Action, tag="exclude_rows", frozen=True):
@@ -177,6 +179,14 @@ class SaveNow(_Action, tag="save_now", frozen=True):
     """Commit a checkpoint after this step."""
 
 
+class Pause(_Action, tag="pause", frozen=True):
+    """Save a checkpoint and wait after this step, until `Resume`; other requests are answered meanwhile."""
+
+
+class Resume(_Action, tag="resume", frozen=True):
+    """Go on after a `Pause`."""
+
+
 class Stop(_Action, tag="stop", frozen=True):
     """End training after this step; the best model is restored as at any end.
 
@@ -213,5 +223,7 @@ Action = (
     | BalanceClasses
     | EvaluateNow
     | SaveNow
+    | Pause
+    | Resume
     | Stop
 )

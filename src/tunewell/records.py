@@ -159,6 +159,8 @@ class Acted(Fact, tag="acted", frozen=True, kw_only=True):
     """Name of the remedy that it is (a part) of, such as ``lower_rate``."""
     undo: Action | None = None
     """What would take it back, as whoever applied it knows; None: nothing does, or nothing was changed."""
+    request: str = ""
+    """Id of the request that this answers; empty: nobody's. Refused, `detail` says why and what is possible."""
 
 
 class Proposed(Fact, tag="proposed", frozen=True, kw_only=True):
@@ -184,6 +186,34 @@ class Answered(Fact, tag="answered", frozen=True, kw_only=True):
     id: int
     approved: bool
     by: str
+    request: str = ""
+    """Id of the request that held the answer."""
+
+
+class Requested(Fact, tag="requested", frozen=True, kw_only=True):
+    """A run took up a person's request and found it valid: it is accepted; an `Acted` of the same request follows."""
+
+    step: int
+    id: str
+    """As the person's page or terminal made it up."""
+    by: str
+    asked: float
+    """When it was asked for, by the asker's clock."""
+    action: Action
+    """What is to be done; where something is taken back, what takes it back."""
+    undo: str = ""
+    """Id of the request that is taken back; empty: none."""
+
+
+class Refused(Fact, tag="refused", frozen=True, kw_only=True):
+    """A request that names no action that could be refused: an answer nobody asked for, an undo of nothing, nonsense."""
+
+    step: int
+    id: str
+    by: str
+    asked: float
+    reason: str
+    """Why, and what is possible."""
 
 
 class Effect(Fact, tag="effect", frozen=True, kw_only=True):
@@ -265,6 +295,8 @@ Record = (
     | Finding
     | Proposed
     | Answered
+    | Requested
+    | Refused
     | Acted
     | Effect
     | Rewound

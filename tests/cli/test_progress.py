@@ -147,7 +147,7 @@ EVENTS: list[tuple[Record, str | None]] = [
     ),
     (
         Acted(step=5, action=Stop(), by="cautious", reason="divergence", outcome="refused"),
-        "→ step 5  cautious: stopped early: nothing more to gain (refused); because divergence",
+        "→ step 5  cautious: ended training (refused); because divergence",
     ),
     (Rewound(step=9, to_step=4, commit=2, reason="rollback"), "went back from step 9 to step 4"),
     (

@@ -239,7 +239,7 @@ def test_actions_of_no_kind_answer_no_incident():
     ]
     (found,), others = incidents(log)
     assert found.deeds == []
-    assert [deed.what for deed in others] == ["saved a checkpoint", "stopped early: nothing more to gain"]
+    assert [deed.what for deed in others] == ["saved a checkpoint", "ended training"]
 
 
 def test_what_was_not_done_is_told_as_a_wish():

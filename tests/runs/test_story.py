@@ -191,7 +191,7 @@ def test_interruptions_remarks_and_other_deeds():
     assert story.remarks[0] == "Step 71: Guessed the text column."
     assert story.remarks[1].startswith("1 update refused")
     assert story.remarks[2] == damage.text
-    assert "the recipe stopped early: nothing more to gain; reason: no better" in as_text(story)
+    assert "the recipe ended training; reason: no better" in as_text(story)
 
 
 def test_validation_scores_stand_in_where_there_is_no_test():

@@ -122,6 +122,22 @@ def test_steps_of_a_timeline_are_consecutive_and_the_last_written(moves):
     assert all(a.cursor < b.cursor for a, b in pairwise(kept))
 
 
+@given(st.lists(st.one_of(st.none(), st.just("commit"), st.integers(0, 9)), max_size=60))
+def test_a_chosen_commit_of_a_course_that_was_given_up_brings_it_back(moves):
+    log, course, commits = [], [], []
+    for cursor, move in enumerate(moves, start=1):
+        if move is None:
+            course = [*course, (len(course) + 1, cursor)]
+            log.append(step(*course[-1]))
+        elif move == "commit":
+            commits.append(course)
+            log.append(committed(len(commits) - 1, len(course)))
+        elif move < len(commits):
+            course = commits[move]
+            log.append(rewound(len(course), move))
+    assert [(r.step, r.cursor) for r in timeline(log) if isinstance(r, Step)] == course
+
+
 def test_curve_of_steps_and_evaluations():
     log = [step(1, loss=0.9), evaluation(1), step(2, loss=0.8), evaluation(2, 0.3, "test"), finding(2)]
     assert curve(log, "loss") == [(1, 0.9), (2, 0.8)]

@@ -17,7 +17,9 @@ from tunewell.actions import (
     NextStage,
     NormalizeInputs,
     Optimize,
+    Pause,
     Reinitialize,
+    Resume,
     Rewarm,
     Rollback,
     SaveNow,
@@ -43,6 +45,9 @@ WORDS = [
     (SetMaxGradNorm(math.inf), "clipped gradients no more"),
     (Rollback(1310), "rolled back to the last healthy checkpoint before step 1,310"),
     (Rollback(1), "rolled back to the start"),
+    (Rollback(commit=7), "rolled back to checkpoint 7"),
+    (Pause(), "paused training"),
+    (Resume(), "resumed training"),
     (Rollback(100, 0.5), "rolled back to the last healthy checkpoint before step 100 and multiplied the learning rate by 0.5"),
     (ExcludeRows([4]), "excluded 1 row from training"),
     (IncludeRows([4, 5]), "trained on 2 rows again"),
@@ -69,7 +74,7 @@ WORDS = [
     (BalanceClasses(), "weighed rows so that each class counts alike"),
     (EvaluateNow(), "evaluated"),
     (SaveNow(), "saved a checkpoint"),
-    (Stop(), "stopped early: nothing more to gain"),
+    (Stop(), "ended training"),
     (Stop(success=False), "gave the run up"),
 ]  # fmt: skip
 

@@ -47,10 +47,10 @@ class Judging:
         """Do what people have asked for since the last call: `tunewell approve` writes it into the run's folder."""
         if self._inbox is None:
             return
-        requests, said = self._inbox.read()
+        requests, unclear = self._inbox.read()
         step = self._hands.updates.step
-        for text in said:
-            self.record(Note(time=time.time(), step=step, text=text, topic="inbox"))
+        for line in unclear:
+            self.record(Note(time=time.time(), step=step, text=line.why, topic="inbox"))
         for request in requests:
             if request.action is not None:
                 self._carry_out(Proposal(request.action, f"{request.by} asked for it", "", request.by))

@@ -27,6 +27,8 @@ T = TypeVar("T")
 MANIFEST = "manifest.json"
 PINNED = "pinned"
 """A file of this name in a commit's folder keeps it from being pruned."""
+PASSING = frozenset({"signal", "pause"})
+"""Reasons of commits that are made for an interruption alone."""
 
 _WRITING = ".writing-"
 _DELETING = ".deleting-"
@@ -64,7 +66,7 @@ class Commit(msgspec.Struct, frozen=True):
     @property
     def passing(self) -> bool:
         """Whether it was made for an interruption alone: an undisturbed run would not have it, nor keep it."""
-        return self.facts.get("reason") == "signal"
+        return self.facts.get("reason") in PASSING
 
     @property
     def pinned(self) -> bool:

@@ -122,6 +122,12 @@ def read_row_history(folder: Path) -> dict[int, list[float]]:
     return {row: list(losses) for row, losses in zip(rows, zip(*epochs, strict=True), strict=True)}
 
 
+def read_rows(folder: Path) -> list[int] | None:
+    """Return the ids of the training rows, in the order of the training split; None where none were written."""
+    path = folder / _IDS
+    return _read(path, array("q")).tolist() if path.is_file() else None
+
+
 def damage(folder: Path) -> dict[str, str]:
     """Return what is wrong with the files of row losses in `folder`, by file; reads them all."""
     problems: dict[str, str] = {}

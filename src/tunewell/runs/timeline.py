@@ -24,19 +24,20 @@ def timeline(records: Iterable[Record]) -> list[Record]:
             origin[place] = committed_at[record.commit]
 
     kept: list[Record] = []
-    to_step = math.inf
-    since: float = math.inf  # place of the commit gone back to: its own step was repeated after it
+    to_step: float = math.inf  # what the course that is being read, backwards, came to
+    since: float = math.inf  # place of the commit gone back to: what was measured after it was given up
     went_on = False
     for place in range(len(log) - 1, -1, -1):
         record = log[place]
         if isinstance(record, Rewound):
             went_on = went_on or record.reason == "resume"
-            if record.to_step <= to_step:
-                here = origin.get(place, math.inf)
-                since = min(since, here) if record.to_step == to_step else here
-                to_step = record.to_step
+            is_given_up = since <= place < math.inf  # it led to a course that was left for an earlier commit
+            if place in origin and not is_given_up:
+                to_step, since = record.to_step, origin[place]
+            elif record.to_step <= to_step and not is_given_up:
+                to_step, since = record.to_step, math.inf
         elif isinstance(record, Step | Eval | Committed | StageBegan):
-            if record.step > to_step or (record.step == to_step and place > since):
+            if record.step > to_step or since < place:
                 continue
         elif isinstance(record, Ended) and went_on:
             continue

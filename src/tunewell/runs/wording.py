@@ -18,7 +18,9 @@ from tunewell.actions import (
     NextStage,
     NormalizeInputs,
     Optimize,
+    Pause,
     Reinitialize,
+    Resume,
     Rewarm,
     Rollback,
     SaveNow,
@@ -37,13 +39,23 @@ from tunewell.actions import (
 )
 
 _PAST = {
-    "multiply": "multiplied", "set": "set", "clip": "clipped", "stop": "stopped", "roll": "rolled",
+    "multiply": "multiplied", "set": "set", "clip": "clipped", "stop": "stopped", "end": "ended", "roll": "rolled",
     "exclude": "excluded", "train": "trained", "send": "sent", "let": "let", "freeze": "froze", "unfreeze": "unfroze",
     "begin": "began", "give": "gave", "scale": "scaled", "clear": "cleared", "divide": "divided", "put": "put",
     "hold": "held", "take": "took", "normalise": "normalised", "draw": "drew", "weigh": "weighed",
-    "evaluate": "evaluated", "save": "saved",
+    "evaluate": "evaluated", "save": "saved", "pause": "paused", "resume": "resumed",
 }  # fmt: skip
 """The verb that each sentence of `intended` begins with, in the past tense."""
+
+_PLAIN: dict[type[Action], str] = {
+    EvaluateNow: "evaluate",
+    SaveNow: "save a checkpoint",
+    Pause: "pause training",
+    Resume: "resume training",
+    ShuffleRows: "draw rows in random order",
+    BalanceClasses: "weigh rows so that each class counts alike",
+    NextStage: "begin the next stage",
+}
 
 
 def describe(action: Action) -> str:
@@ -56,8 +68,8 @@ def describe(action: Action) -> str:
 def intended(action: Action) -> str:
     """Return what `action` does: ``roll back to the last healthy checkpoint before step 310``."""
     match action:
-        case Rollback(before=before, learning_rate_factor=factor, keeps_best=keeps_best, weight_decay=decay):
-            to = "the start" if before <= 1 else f"the last healthy checkpoint before step {before:,}"
+        case Rollback(learning_rate_factor=factor, keeps_best=keeps_best, weight_decay=decay):
+            to = _aim(action)
             also = "" if factor == 1 else f" and multiply the learning rate by {factor:.4g}"
             also += f", with a weight decay of {decay:.2g}" if decay else ""
             return f"roll back to {to}{also}{', keeping the best weights for the end' if keeps_best else ''}"
@@ -67,20 +79,16 @@ def intended(action: Action) -> str:
             return f"train on {_counted(rows, 'row')} again"
         case SetMicroBatchTokens(value=value):
             return f"send at most {value:,} tokens through the model at once"
-        case EvaluateNow():
-            return "evaluate"
-        case SaveNow():
-            return "save a checkpoint"
         case Stop(success=success):
-            return "stop early: nothing more to gain" if success else "give the run up"
-        case ShuffleRows():
-            return "draw rows in random order"
-        case BalanceClasses():
-            return "weigh rows so that each class counts alike"
-        case NextStage():
-            return "begin the next stage"
+            return "end training" if success else "give the run up"
         case _:
-            return _of_rate(action) or _of_gradients(action) or _of_model(action)
+            return _PLAIN.get(type(action)) or _of_rate(action) or _of_gradients(action) or _of_model(action)
+
+
+def _aim(action: Rollback) -> str:
+    if action.commit is not None:
+        return f"checkpoint {action.commit}"
+    return "the start" if action.before <= 1 else f"the last healthy checkpoint before step {action.before:,}"
 
 
 def duration(seconds: float) -> str:

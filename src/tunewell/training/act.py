@@ -21,7 +21,9 @@ from tunewell.actions import (
     NextStage,
     NormalizeInputs,
     Optimize,
+    Pause,
     Reinitialize,
+    Resume,
     Rewarm,
     Rollback,
     SaveNow,
@@ -79,6 +81,7 @@ class Wishes:
     save: bool = False
     stop: Stop | None = None
     stop_reason: str = field(default="")
+    paused: bool = False
 
 
 class CommitStore(Protocol):
@@ -86,6 +89,9 @@ class CommitStore(Protocol):
 
     def last_healthy(self, before: int) -> Commit | None:
         """Return the newest healthy commit of a step less than `before` that verifies, or None."""
+
+    def numbered(self, number: int) -> Commit | None:
+        """Return the healthy commit of this number if it verifies, or None."""
 
     def restore(self, commit: Commit) -> None:
         """Load weights, optimizer and monitors of `commit`; cursor and adjustments stay."""
@@ -119,6 +125,8 @@ def _apply(
         case ScaleLearningRate(factor=factor):
             return Outcome("applied", adjust.scale_rate(state, stage, factor), undo=_unscaled(factor))
         case SetLearningRate(value=value):
+            if not math.isfinite(value):
+                raise RefusedError(f"a learning rate can't be {value:g}")
             factor = value / adjust.present_rate(state, stage)
             return Outcome("applied", adjust.scale_rate(state, stage, factor), undo=_unscaled(factor))
         case SetMaxGradNorm(value=value):
@@ -145,11 +153,27 @@ def _apply(
         case SaveNow():
             wishes.save = True
             return Outcome("applied", "checkpoint after this step")
-        case Stop():
-            wishes.stop, wishes.stop_reason = action, reason
-            return Outcome("applied", f"training ends after step {state.progress.step}")
+        case Pause() | Resume() | Stop():
+            return _of_course(action, state, wishes, reason)
         case _:
             return _adjust(action, state, work)
+
+
+def _of_course(action: Pause | Resume | Stop, state: TrainState, wishes: Wishes, reason: str) -> Outcome:
+    """Carry out what lets the run wait, go on or end."""
+    step = state.progress.step
+    match action:
+        case Pause() if wishes.paused:
+            raise RefusedError("it is paused already")
+        case Pause():
+            wishes.paused = True
+            return Outcome("applied", f"training waits after step {step:,}, which is saved", undo=Resume())
+        case Resume():
+            wishes.paused = False
+            return Outcome("applied", f"training goes on after step {step:,}")
+        case Stop():
+            wishes.stop, wishes.stop_reason, wishes.paused = action, reason, False
+            return Outcome("applied", f"training ends after step {step}")
 
 
 def _adjust(action: Action, state: TrainState, work: Work) -> Outcome:
@@ -197,10 +221,14 @@ def _unscaled(factor: float) -> ScaleLearningRate:
 
 def _roll_back(action: Rollback, state: TrainState, work: Work, store: CommitStore) -> Outcome:
     left = state.progress.step
-    # Those of later steps are of a course that was given up.
-    commit = store.last_healthy(min(action.before, left + 1))
+    if action.commit is None:
+        # Those of later steps are of a course that was given up.
+        commit = store.last_healthy(min(action.before, left + 1))
+    else:
+        commit = store.numbered(action.commit)
     if commit is None:
-        raise RefusedError(f"there is no healthy checkpoint before step {action.before}")
+        at = f"before step {action.before}" if action.commit is None else f"of number {action.commit}"
+        raise RefusedError(f"there is no healthy checkpoint {at}")
     factor = action.learning_rate_factor
     if not adjust.is_factor(factor):
         raise RefusedError(f"a learning rate can't be multiplied by {factor}")

@@ -16,6 +16,15 @@ from tunewell.training.state import TrainState
 
 CLOSE = 1e-6
 """Relative difference up to which a number read back is the one that was set."""
+_COURSES = {
+    "linear": "the linear schedule",
+    "cosine": "the cosine",
+    "polynomial": "the polynomial schedule",
+    "inverse_sqrt": "the inverse square root",
+    "warmup_stable_decay": "the schedule (warm-up, stable, decay)",
+    "plateau": "the schedule (lower on a plateau)",
+}
+"""What the rate follows, in words."""
 
 
 class RefusedError(Exception):
@@ -49,7 +58,12 @@ def scale_rate(state: TrainState, stage: StagePlan, factor: float) -> str:
     new = rate(state, stage)
     if abs(new - old * factor) > CLOSE * old * factor:
         raise RefusedError(f"the optimizer's rate is {new:.3g} where it should be {old * factor:.3g}")
-    return f"learning rate {old:.3g} → {new:.3g}, and so the rest of the schedule"
+    course = (
+        "and stays there"
+        if stage.scheduler == "constant"
+        else f"{_COURSES[stage.scheduler]} goes on from there in proportion"
+    )
+    return f"learning rate {old:.3g} → {new:.3g}; {course}"
 
 
 def rewarm(state: TrainState, stage: StagePlan, steps: int) -> str:

@@ -16,7 +16,7 @@ from tunewell.training.memory import is_out_of_memory, release
 
 
 class EvaluationInterruptedError(Exception):
-    """A signal came between two batches; nothing was changed."""
+    """Something came between two batches that can't wait, such as a signal; nothing was changed."""
 
 
 @dataclass(frozen=True)

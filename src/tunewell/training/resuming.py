@@ -81,7 +81,7 @@ def from_commit(
     session.saving.unpack(tensors, facts, b"" if data_changed or is_branch else rows)
     session.saving.checkpointer.prune(commit.commit)
     if is_branch:  # what its parent asked, and was asked, is not for it
-        session.inbox.position = 0
+        session.hearing.desk.forget()
         session.judge.forget_questions()
     else:
         yield from _rewound(session, commit, changed)

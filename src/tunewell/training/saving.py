@@ -54,10 +54,11 @@ class Saving:
     def commit(self, reason: str) -> Iterator[Record]:
         """Take a snapshot and begin to write it; weights that are not finite are never committed.
 
-        A commit because of a ``signal`` is a passing one: it changes nothing of what the run would do without it.
+        A commit because of a ``signal`` or a ``pause`` is a passing one: it changes nothing of what the run would do
+        without it.
         """
         session = self.session
-        session.wishes.save &= reason == "signal"
+        session.wishes.save &= reason in checkpoints.PASSING
         if not session.state.is_finite():
             yield from session.note("the weights are not finite: this state is not saved", "checkpoint")
             return
@@ -70,7 +71,7 @@ class Saving:
             yield from self._given_up(session.state.progress.step, error)
             return
         self._writing = self.checkpointer.write(self._snapshot(reason, position, began))
-        if reason != "signal":
+        if reason not in checkpoints.PASSING:
             self.saved_at, session.troubled = session.position(), False
         self.checkpointer.next_commit += 1
 
@@ -163,7 +164,8 @@ class Saving:
     def _snapshot(self, reason: str, position: tuple[int, str], began: float) -> Snapshot:
         session, number = self.session, self.checkpointer.next_commit
         progress = session.state.progress
-        if progress.best_step == progress.step and progress.best_commit is None and reason != "signal":
+        passing = reason in checkpoints.PASSING
+        if progress.best_step == progress.step and progress.best_commit is None and not passing:
             progress.best_commit = number
         length, digest = position
         facts = {
@@ -174,7 +176,7 @@ class Saving:
             "log_digest": digest,
             **session.identity,
         }
-        tensors, state = self._state(passing=reason == "signal")
+        tensors, state = self._state(passing=passing)
         rows = session.history.pack() + session.reviewing.pack()
         waited = time.perf_counter() - began
         return Snapshot(number, progress.step, tensors, state, rows, facts, waited)
@@ -186,7 +188,7 @@ class Saving:
             "watch": session.watch.pack(),
             "judge": session.judge.pack(),
             "wishes": msgspec.to_builtins(session.wishes),
-            "inbox": session.inbox.position,
+            "requests": session.hearing.desk.pack(),
             "saved_at": self.saved_at if passing else session.position(),
             "troubled": session.troubled if passing else False,
         }
@@ -196,17 +198,23 @@ class Saving:
 
     def steps_of_healthy(self) -> tuple[int, ...]:
         """Return the steps to whose commits a rollback could go."""
-        # Waited for: what a policy can choose must not hang on how fast the disk is.
-        self._wait()
-        found = checkpoints.commits(self.session.folder.checkpoints)
-        return tuple(c.step for c in found if c.healthy and not c.passing)
+        return tuple(c.step for c in self.commits() if c.healthy)
 
     def last_healthy(self, before: int) -> Commit | None:
         """Return the newest healthy commit of a step less than `before` that verifies, or None."""
-        self._wait()
-        every = checkpoints.commits(self.session.folder.checkpoints)
-        found = [c for c in every if c.healthy and not c.passing and c.step < before]
+        found = [c for c in self.commits() if c.healthy and c.step < before]
         return next((c for c in reversed(found) if not checkpoints.verify(c)), None)
+
+    def numbered(self, number: int) -> Commit | None:
+        """Return the healthy commit of this number if it verifies, or None."""
+        found = next((c for c in self.commits() if c.commit == number and c.healthy), None)
+        return None if found is None or checkpoints.verify(found) else found
+
+    def commits(self) -> list[Commit]:
+        """Return all commits, that which is being written too, oldest first."""
+        # Waited for: what a policy can choose must not hang on how fast the disk is.
+        self._wait()
+        return checkpoints.commits(self.session.folder.checkpoints)
 
     def restore(self, commit: Commit) -> None:
         """Load weights, optimizer and monitors of `commit`; cursor, adjustments and row losses stay."""
@@ -227,7 +235,13 @@ class Saving:
         if facts["judge"] is not None:  # another policy begins with its own
             session.judge.unpack(facts["judge"])
         session.wishes = msgspec.convert(facts["wishes"], act.Wishes)
-        session.inbox.position = facts["inbox"]
+        asked = facts.get("requests") or {
+            "position": facts["inbox"],
+            "known": {},
+        }  # as an earlier version wrote it
+        session.hearing.desk.unpack(asked)
+        # A pause is the process's that stood there: this one goes on.
+        session.hearing.stood_paused, session.wishes.paused = session.wishes.paused, False
         session.troubled = facts["troubled"]
         end = len(rows) - len(session.reviewing.pack()) if rows else 0
         if rows:

@@ -6,24 +6,24 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
 from tunewell import plugins
-from tunewell.actions import Action, SetMicroBatchTokens
+from tunewell.actions import Action, Pause, Resume, Rollback, SetMicroBatchTokens
 from tunewell.monitors import Watch
 from tunewell.policies import Decision, Facts, Judge, Proposal
 from tunewell.problems import RunError
-from tunewell.records import Acted, Answered, Ended, Note, Proposed, Record, StageBegan
+from tunewell.records import Acted, Ended, Note, Proposed, Record, StageBegan
 from tunewell.runs.folder import RunFolder
-from tunewell.runs.inbox import Inbox
 from tunewell.runs.log import LogWriter
 from tunewell.runs.row_history import RowHistory
 from tunewell.training import act, result, space
 from tunewell.training.evaluate import EvaluationInterruptedError
+from tunewell.training.hearing import Hearing
 from tunewell.training.interruption import Interruption
 from tunewell.training.loop import Update, train_steps
 from tunewell.training.measure import label_counter, to_records
@@ -64,8 +64,8 @@ class Session:
         self.saving = Saving(self)
         self.watchdog = Watchdog(self._tell_stall)
         self.wishes = act.Wishes()
-        self.inbox = Inbox(folder.inbox)
         self.forwarding = forwarding(self.recipe, folder)
+        self.hearing = Hearing(self)
         self.waiting: list[Update] = []
         self.stalls: deque[Note] = deque()
         self.troubled = self.has_ended = False
@@ -168,11 +168,25 @@ class Session:
         self.reviewing.note(update)
 
     def _boundary(self) -> Iterator[Record]:
-        """Do what is due between two steps: evaluate, commit, tell of commits that became durable."""
-        yield from self._hear()
+        """Hear people and do what is due between two steps, again and again while somebody wants a pause."""
+        while True:
+            yield from self.hearing.hear()
+            if self.wishes.paused and not (self.wishes.evaluate or self.wishes.save):
+                yield from self.hearing.wait()
+            elif (yield from self._do_what_is_due()) and not self.wishes.paused:
+                break
+            if self.interruption.came():
+                break
+        self.measured = time.perf_counter()
+
+    def _do_what_is_due(self) -> Generator[Record, None, bool]:
+        """Evaluate, commit, tell of commits that became durable; return False where people are to be heard first."""
         evaluated = False
-        if (self._evaluation_is_due() or self.wishes.evaluate) and not self.interruption.came():
+        is_due = self._evaluation_is_due() or self.wishes.evaluate
+        if is_due and not self.interruption.came() and not self.hearing.hurries:
             evaluated = yield from validate(self)
+            if not evaluated and not self.interruption.came():
+                return False
         scheduled = self.plan.saves_at(self.state.progress.step) and self.saving.saved_at != self.position()
         if evaluated:
             yield from self.saving.commit("action" if self.wishes.save else "evaluation")
@@ -183,7 +197,7 @@ class Session:
             yield from self.note(text, "log_to")
         while self.stalls:
             yield self.stalls.popleft()
-        self.measured = time.perf_counter()
+        return True
 
     def _evaluation_is_due(self) -> bool:
         step = self.state.progress.step
@@ -191,45 +205,35 @@ class Session:
 
     def _carry_out(self, decision: Decision) -> Iterator[Record]:
         """Do what is proposed and log it, or log what the judge has to say."""
-        if not isinstance(decision, Proposal):
+        if isinstance(decision, Proposal):
+            yield from self.act_on(decision, for_show=self.judge.is_for_show(decision))
+        else:
             yield from self.record(msgspec.structs.replace(decision, time=time.time()))
-            return
-        if self.judge.is_for_show(decision):
+
+    def act_on(
+        self, proposal: Proposal, request: str = "", *, for_show: bool = False
+    ) -> Generator[Record, None, Acted]:
+        """Carry out an action and log it; `request` is the id of a person's request that it answers."""
+        action = proposal.action
+        if isinstance(action, Rollback) and not for_show:
+            self.saving.commits()  # none is being written then: what is durable is told before what goes back to it
+            yield from self.saving.tell()
+        if for_show:
             outcome = act.Outcome("dry_run", "nothing was changed (`dry_run_actions`)")
         else:
-            outcome = act.apply(
-                decision.action, self.state, self.work, self.saving, self.wishes, decision.reason
-            )
+            outcome = act.apply(action, self.state, self.work, self.saving, self.wishes, proposal.reason)
         # At the boundary, which comes before the next update.
-        self.wishes.save |= outcome.outcome == "applied"
-        acted = self._acted(decision.action, decision.by, decision.reason, outcome)
-        yield from self.record(
-            msgspec.structs.replace(acted, code=decision.finding_code, remedy=decision.remedy)
+        self.wishes.save |= outcome.outcome == "applied" and not isinstance(action, Pause | Resume)
+        acted = msgspec.structs.replace(
+            self._acted(action, proposal.by, proposal.reason, outcome),
+            code=proposal.finding_code,
+            remedy=proposal.remedy,
+            request=request,
         )
+        yield from self.record(acted)
         if outcome.rewound is not None:
             yield from self.record(outcome.rewound)
-
-    def _hear(self) -> Iterator[Record]:
-        """Take up what people asked of the run since the last boundary."""
-        requests, said = self.inbox.read()
-        for text in said:
-            yield from self.note(text, "inbox")
-        for request in requests:
-            if request.action is not None:
-                yield from self._carry_out(Proposal(request.action, "asked for", "", request.by))
-            elif request.answer is not None:
-                if request.answer.proposal not in self.judge.open_proposals():
-                    yield from self.note(f"nobody asked what {request.by} answers", "inbox")
-                    continue
-                yield from self.record(
-                    Answered(
-                        time=time.time(),
-                        step=self.state.progress.step,
-                        id=request.answer.proposal,
-                        approved=request.answer.approve,
-                        by=request.by,
-                    )
-                )
+        return acted
 
     def _split_further(self, update: Update) -> Iterator[Record]:
         """Log that memory ran out at `update` and what the loop did about it."""
@@ -297,6 +301,7 @@ class Session:
         if interrupted:
             yield from self._end(self._ended("interrupted", str(self.interruption.name)))
             return
+        yield from self.hearing.refuse_rest()
         verdicts = self.watch.verdicts()
         told = {name: verdict.text for name, verdict in verdicts.items() if verdict.kind != "seen"}
         off = set(plugins.names("monitors")) - set(verdicts)
@@ -312,6 +317,8 @@ class Session:
             yield from result.write(self, ended)
         except EvaluationInterruptedError:  # all is saved: a resume has only this to do again
             ended = self._ended("interrupted", str(self.interruption.name))
+        else:
+            yield from self.hearing.refuse_rest()
         yield from self._end(ended)
 
     def _end(self, ended: Ended) -> Iterator[Record]:
@@ -345,7 +352,7 @@ class Session:
         if self.work.compute.device.type == "cpu" or len(self.waiting) >= SYNC_STEPS:
             return True
         ends_stage = any(stage.last_step == step for stage in self.plan.stages)
-        return ends_stage or self._ends() or self.plan.saves_at(step)
+        return ends_stage or self._ends() or self.plan.saves_at(step) or self.hearing.is_called()
 
     def position(self) -> tuple[int, int]:
         """Return what names a moment of the run: updates made, and batches gone through."""

@@ -28,14 +28,18 @@ MOST_CONFUSED = 50
 def validate(session: Session) -> Generator[Record, None, bool]:
     """Evaluate on the validation split, before the first update on the test split too; log it all or nothing.
 
-    Returns whether it came to its end: a signal may cut it short.
+    Returns whether it came to its end: a signal may cut it short, or a person who wants a pause or the end.
 
     An evaluation that fails, for whatever reason, is told and passed over: hours of training are worth more.
     """
     progress, asked = session.state.progress, session.eval_batch_size
     splits = ["test", "validation"] if progress.step == 0 else ["validation"]
     try:  # all before any is logged: a resume does all again
-        done = {split: evaluation(session, split) for split in splits if split in session.prepared.splits}
+        done = {
+            split: evaluation(session, split, may_be_cut=True)
+            for split in splits
+            if split in session.prepared.splits
+        }
     except EvaluationInterruptedError:
         return False
     except RunError:
@@ -55,8 +59,11 @@ def validate(session: Session) -> Generator[Record, None, bool]:
     return True
 
 
-def evaluation(session: Session, split: str) -> tuple[Evaluation, float]:
-    """Return how the weights, averaged where the recipe asks for it, do on `split`, and the seconds it took."""
+def evaluation(session: Session, split: str, *, may_be_cut: bool = False) -> tuple[Evaluation, float]:
+    """Return how the weights, averaged where the recipe asks for it, do on `split`, and the seconds it took.
+
+    `may_be_cut`: by people too; a signal may in any case.
+    """
     began = time.perf_counter()
     with session.state.weights.showing(session.state.average):
         outcome = evaluate(
@@ -65,7 +72,7 @@ def evaluation(session: Session, split: str) -> tuple[Evaluation, float]:
             session.prepared.splits[split],
             session.eval_batch_size,
             session.work.compute.device,
-            lambda: session.poll("evaluation"),
+            lambda: session.poll("evaluation") or (may_be_cut and session.hearing.cuts()),
         )
     session.eval_batch_size = outcome.batch_size
     return outcome, time.perf_counter() - began
