@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tunewell.runs.report._page import render, write
+from tunewell.runs.report._page import inline, render, write
 
-__all__ = ["render", "write"]
+__all__ = ["inline", "render", "write"]

@@ -48,6 +48,65 @@ def render(
     return _environment().get_template("page.html").render(_shown(facts, rows))
 
 
+def inline(run: RunFolder, log: Sequence[Record]) -> str:
+    """Return what a notebook shows of a run: a piece of HTML that leaves the rest of the page alone."""
+    from markupsafe import Markup
+
+    facts = gather(run, log)
+    numbered, _ = flags(facts)
+    drawn = pictures(facts, numbered)[:2]
+    shown = {
+        "css": Markup(_scoped((Path(__file__).parent / "style.css").read_text("utf-8"))),
+        "facts": facts,
+        "look": appearance(facts),
+        "headline": facts.story.headline.removeprefix(f"{facts.story.run} "),
+        "scores": scores(facts),
+        "flags": numbered[:8],
+        "pictures": [(picture, Markup(picture.svg)) for picture in drawn],
+        "incidents": [(one, incident_title(one)) for one in facts.story.incidents[:5]],
+    }
+    return _environment().get_template("inline.html").render(shown)
+
+
+def _scoped(css: str) -> str:
+    """Return the rules that charts and badges need, for what stands inside ``.tunewell`` alone.
+
+    A notebook's own colours go before the browser's: JupyterLab says by an attribute of its page what it wears.
+    """
+    light = css[css.index("{") : css.index("}") + 1]
+    night = css[css.index("@media (prefers-color-scheme: dark)") :]
+    night = night[night.index(":root") + 5 : night.index("}") + 1]
+    rules = [
+        line
+        for line in css[: css.index("@media (max-width")].splitlines()
+        if line.startswith(
+            (
+                ".chart",
+                ".swatch",
+                ".train",
+                ".rate",
+                ".legend",
+                ".badge",
+                ".flag",
+                ".mark",
+                ".number",
+                "figcaption",
+            )
+        )
+    ]
+    scoped = [".tunewell " + re.sub(r",\s*(?=\.)", ", .tunewell ", rule) for rule in rules]
+    inner = [re.sub(r"\}\s*(?=[.#a-z])", "} .tunewell ", rule) for rule in scoped]
+    return "\n".join(
+        [
+            f".tunewell {light}",
+            f"@media (prefers-color-scheme: dark) {{ .tunewell {night} }}",
+            f'[data-jp-theme-light="false"] .tunewell {night}',
+            f'[data-jp-theme-light="true"] .tunewell {light}',
+            *inner,
+        ]
+    )
+
+
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
