@@ -50,7 +50,7 @@ class LossCurve:
         steps = Axis(0.0, max(last, 1.0))
         wide, high = (1, 1) if self.plain else (2, 4)
         raw = _spans(self.curve, steps, axis, columns * wide, rows * high)
-        line = _spans(smooth, steps, axis, columns * wide, rows * high, joined=True)
+        line = _spans(smooth, steps, axis, columns * wide, rows * high)
         signs = _signs(self.evals, steps, axis, columns, rows)
         pictures = [_plain(one) if self.plain else _braille(one) for one in (raw, line)]
         drawn = [
@@ -59,8 +59,8 @@ class LossCurve:
         return [*_labelled(drawn, axis), _steps(steps, columns)]
 
 
-def _spans(curve: Curve, steps: Axis, axis: Axis, columns: int, rows: int, *, joined: bool = False) -> Dots:
-    """Return (rows, columns) dots: in each column all from its lowest to its highest value; `joined`: without gaps."""
+def _spans(curve: Curve, steps: Axis, axis: Axis, columns: int, rows: int) -> Dots:
+    """Return (rows, columns) dots: in each column all from its lowest to its highest value, and what joins the columns."""
     dots = np.zeros((rows, columns), dtype=bool)
     xs = np.minimum((steps.place(curve.x) * columns).astype(int), columns - 1)
     ys = np.minimum(((1 - axis.place(curve.y)) * rows).astype(int), rows - 1)
@@ -70,7 +70,7 @@ def _spans(curve: Curve, steps: Axis, axis: Axis, columns: int, rows: int, *, jo
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         top, bottom = int(ys[start:end].min()), int(ys[start:end].max())
         dots[top : bottom + 1, xs[start]] = True
-        if joined and before is not None:
+        if before is not None:
             _join(dots, before, (int(xs[start]), int(ys[start])))
         before = int(xs[start]), int(ys[end - 1])
     return dots

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import select
 import sys
@@ -254,25 +255,32 @@ class Screen:
 @contextmanager
 def _keys() -> Iterator[Callable[[], str]]:
     """Yield a function that waits a moment and returns the keys pressed meanwhile; without a terminal there are none."""
-    try:
-        import termios
-        import tty
-
-        keyboard = sys.stdin.fileno()
-        before = termios.tcgetattr(keyboard)
-    except (ImportError, OSError, ValueError):  # Windows, or stdin is no terminal
-        yield lambda: time.sleep(_LOOK_SECONDS) or ""
+    keyboard = _keyboard()
+    if keyboard is None:
+        yield _nothing
         return
-    except termios.error:
-        yield lambda: time.sleep(_LOOK_SECONDS) or ""
-        return
+    import termios
+    import tty
 
     def pressed() -> str:
         ready, _, _ = select.select([keyboard], [], [], _LOOK_SECONDS)
         return os.read(keyboard, 64).decode("utf-8", "ignore") if ready else ""
 
+    before = termios.tcgetattr(keyboard)
     tty.setcbreak(keyboard)
     try:
         yield pressed
     finally:
         termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+
+
+def _keyboard() -> int | None:
+    """Return the terminal that keys come from; None: there is none, or this system has no such thing."""
+    if importlib.util.find_spec("termios") is None or not sys.stdin.isatty():
+        return None
+    return sys.stdin.fileno()
+
+
+def _nothing() -> str:
+    time.sleep(_LOOK_SECONDS)
+    return ""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from tunewell.runs.forwarding import Item, Message, Opening, Point
 
 _STEP = "train/global_step"
+_LEVELS = {"info": "INFO", "warning": "WARN", "critical": "ERROR"}
 
 
 class Wandb:
@@ -44,18 +45,11 @@ class Wandb:
 
     def take(self, items: Sequence[Item]) -> None:
         """Log `items`."""
-        import wandb
-
-        levels = {
-            "info": wandb.AlertLevel.INFO,
-            "warning": wandb.AlertLevel.WARN,
-            "critical": wandb.AlertLevel.ERROR,
-        }
         for one in items:
             if isinstance(one, Point):
                 self._run.log({**one.values, _STEP: one.step})
             elif isinstance(one, Message):
-                self._run.alert(title=one.title[:64], text=one.text, level=levels[one.level])
+                self._run.alert(title=one.title[:64], text=one.text, level=_LEVELS[one.level])
 
     def close(self, status: str) -> None:
         """Finish the run there; one that only paused can be gone on with."""
