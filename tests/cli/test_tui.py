@@ -10,11 +10,13 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from tunewell.actions import Pause, Rollback, SaveNow, SetLearningRate
-from tunewell.cli._tui import Screen
+from tunewell.cli._tui import Screen, chosen
+from tunewell.problems import RunError
 from tunewell.records import (
     Acted,
     Effect,
@@ -197,6 +199,16 @@ def test_a_run_that_nobody_trains_is_asked_nothing(watched):
     assert watched.screen.is_left
 
 
+def test_the_newest_run_is_meant_where_none_is_named(tmp_path):
+    with pytest.raises(RunError, match="no runs to watch"):
+        chosen(None, tmp_path)
+    for place, name in enumerate(("old", "new")):
+        watched = Watched(tmp_path / name)
+        watched.add(msgspec.structs.replace(STARTED, run=name, time=1000.0 + place))
+    assert chosen(None, tmp_path).name == "new"
+    assert chosen("ol", tmp_path).name == "old"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 def test_in_a_real_terminal_q_leaves(tmp_path):
     import pty
@@ -204,13 +216,9 @@ def test_in_a_real_terminal_q_leaves(tmp_path):
     watched = Watched(tmp_path / "demo")
     watched.add(STARTED, *map(step, range(1, 60)))
     terminal, other = pty.openpty()
-    script = (
-        "import sys; from pathlib import Path; from tunewell.cli._tui import watch_in_terminal;"
-        "from tunewell.runs.folder import RunFolder; sys.exit(watch_in_terminal(RunFolder(Path(sys.argv[1]))))"
-    )
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24", "PYTHONIOENCODING": "utf-8"}
     process = subprocess.Popen(
-        [sys.executable, "-c", script, str(watched.run.path)],
+        [sys.executable, "-m", "tunewell", "watch", str(watched.run.path), "--tui"],
         stdin=other,
         stdout=other,
         stderr=other,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,13 @@ from tunewell import actions as does
 from tunewell.cli import main
 from tunewell.probes import memory
 from tunewell.problems import Problem, RunError
-from tunewell.records import Answered, Ended, Note, Proposed
+from tunewell.records import Answered, Ended, Note, Proposed, Record, Step
 from tunewell.runs import inbox
+from tunewell.runs import log as logs
+from tunewell.runs.control import is_paused
 from tunewell.runs.folder import RunFolder
+from tunewell.runs.requests import requests
+from tunewell.runs.tail import Tail
 
 
 def test_a_person_is_asked_and_the_answer_comes_through_the_folder(tmp_path: Path) -> None:
@@ -35,6 +40,84 @@ def test_a_person_is_asked_and_the_answer_comes_through_the_folder(tmp_path: Pat
     assert (answered.approved, answered.by) == (True, "anna")
     assert [deed.outcome for deed in deeds_of(watch) if deed.action == does.ClearGradients()] == ["applied"]
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_what_people_ask_of_a_watched_loop_is_answered(tmp_path: Path) -> None:
+    model = cnn()
+    optimizer, watch = watched(model, folder=tmp_path / "runs", name="asked", policy="cautious")
+    assert watch.folder is not None
+    run = RunFolder(watch.folder)
+    train(model, optimizer, watch, 2)
+    rate = optimizer.param_groups[0]["lr"]
+    asked = [
+        inbox.send(run, "anna", action=action)
+        for action in (
+            does.SetLearningRate(rate / 4),
+            does.SetLearningRate(math.nan),
+            does.SaveNow(),
+            does.ExcludeRows([1]),
+            does.Rollback(commit=1),
+            does.Rollback(commit=9),
+            does.Resume(),
+        )
+    ]
+    train(model, optimizer, watch, 1)
+    undo = inbox.send(run, "anna", undo=asked[0].id)
+    nothing = inbox.send(run, "anna", undo="x")
+    nobody = inbox.send(run, "anna", answer=inbox.Reply(proposal=4, approve=True))
+    with run.inbox.open("ab") as file:
+        file.write(b'{"id": "z", "by": "eve", "undo": 5}\n??\n')
+    train(model, optimizer, watch, 1)
+    late = inbox.send(run, "anna", action=does.Stop())
+    watch.close()
+    known = {one.id: one for one in requests(list(watch.records), inbox.read_all(run))}
+    assert [known[one.id].state for one in asked] == [
+        "applied", "refused", "refused", "refused", "applied", "refused", "refused",
+    ]  # fmt: skip
+    assert "and so the rest of the schedule" in known[asked[0].id].detail
+    assert known[asked[0].id].undone_by == undo.id
+    assert "can't be nan" in known[asked[1].id].why
+    assert known[asked[2].id].why == "somebody else's loop can't do that"
+    assert "watch.batches(order)" in known[asked[3].id].why
+    assert "there is no checkpoint 9" in known[asked[5].id].why
+    assert known[undo.id].state == "applied"
+    assert "no such request" in known[nothing.id].why
+    assert known[nobody.id].why == "the run does not ask 4, or it was answered"
+    assert known["z"].state == "refused"
+    assert known[late.id].why.startswith("the run is ending")
+    steps = [record for record in watch.records if isinstance(record, Step)]
+    assert [step.learning_rate for step in steps] == pytest.approx([rate, rate, rate, rate / 4])
+    assert list(logs.read(run.log))[-1] == watch.records[-1]
+
+
+def test_a_watched_loop_waits_in_a_pause_and_trains_as_if_it_had_not(tmp_path: Path) -> None:
+    def weights(*, paused: bool) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        model = cnn()
+        optimizer, watch = watched(model, folder=tmp_path / f"runs-{paused}", name="mine")
+        assert watch.folder is not None
+        run = RunFolder(watch.folder)
+        train(model, optimizer, watch, 2)
+        person = threading.Thread(target=resumes, args=(run,), daemon=True)
+        if paused:
+            inbox.send(run, "anna", action=does.Pause())
+            person.start()
+        train(model, optimizer, watch, 3)
+        if paused:
+            person.join(60)
+            assert not person.is_alive()
+            assert [deed.outcome for deed in deeds_of(watch)] == ["applied", "applied"]
+        watch.close()
+        return [parameter.detach().clone() for parameter in model.parameters()]
+
+    def resumes(run: RunFolder) -> None:
+        tail, seen = Tail(run.log), list[Record]()
+        while not is_paused(seen):
+            seen += tail.read()
+        inbox.send(run, "anna", action=does.Resume())
+
+    pairs = zip(weights(paused=True), weights(paused=False), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
 
 
 def test_a_watched_run_is_listed_and_told(

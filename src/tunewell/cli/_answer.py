@@ -21,7 +21,7 @@ def tell(run: str, number: int | None, *, approve: bool) -> None:
 
     folder = find(run, ROOT)
     records = list(log.read(folder.log))
-    proposal = inbox.answer(folder, records, number, approve=approve, by=_who())
+    proposal = inbox.answer(folder, records, number, approve=approve, by=who())
     wish = " and to ".join(intended(action) for action in [proposal.action, *proposal.also])
     say(f"{'Approved' if approve else 'Declined'}: proposal {proposal.id} of {folder.name}, to {wish}.")
     if folder.holder() is None:
@@ -31,7 +31,7 @@ def tell(run: str, number: int | None, *, approve: bool) -> None:
         next_command(f"tunewell why {folder.name}")
 
 
-def _who() -> str:
+def who() -> str:
     """Return the name of whoever sits here, for the record."""
     import getpass
 

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from tunewell.cli._progress import scores
 from tunewell.inspections import DataChecked, Tested
-from tunewell.records import Acted, Eval, Finding, Note, Record, Rewound, StageBegan, Started
+from tunewell.records import (
+    Acted,
+    Answered,
+    Eval,
+    Finding,
+    Note,
+    Record,
+    Refused,
+    Rewound,
+    StageBegan,
+    Started,
+)
 from tunewell.runs.data_checks import in_brief
-from tunewell.runs.wording import describe
+from tunewell.runs.wording import describe, intended
 
 _MARKS = {"info": "·", "warning": "▲", "critical": "✖"}
 _COLOURS = {"info": "", "warning": "yellow", "critical": "red"}
@@ -31,12 +42,8 @@ def event(record: Record) -> tuple[str, str] | None:
             first = f" What to do: {record.advice[0]}" if record.advice else ""
             line = f"{_MARKS[record.severity]} step {record.step:,}  {record.code}: {record.summary}{first}"
             return line, _COLOURS[record.severity]
-        case Acted(by="recipe", outcome="applied"):
-            return f"→ step {record.step:,}  {record.detail or describe(record.action)}", ""
-        case Acted():
-            told = record.detail or describe(record.action)
-            verdict = "" if record.outcome == "applied" else f" ({record.outcome})"
-            return f"→ step {record.step:,}  {record.by}: {told}{verdict}; because {record.reason}", "cyan"
+        case Acted() | Answered() | Refused():
+            return _deed(record)
         case Rewound():
             exact = "" if record.exact else f", approximately: {record.detail}"
             if record.reason == "resume":
@@ -47,6 +54,28 @@ def event(record: Record) -> tuple[str, str] | None:
         case Note() if record.topic != "verdict":
             return f"· {record.text}", "dim"
     return None
+
+
+def _deed(record: Acted | Answered | Refused) -> tuple[str, str]:
+    """Return the line of what was done, by whom, and its style."""
+    match record:
+        case Acted(by="recipe", outcome="applied"):
+            return f"→ step {record.step:,}  {record.detail or describe(record.action)}", ""
+        case Acted() if record.request:
+            told = record.detail or describe(record.action)
+            verdict = (
+                "" if record.outcome == "applied" else f"to {intended(record.action)} is {record.outcome}: "
+            )
+            return f"→ step {record.step:,}  {record.by}: {verdict}{told}", "cyan"
+        case Refused():
+            return f"→ step {record.step:,}  {record.by}: refused: {record.reason}", "cyan"
+        case Answered():
+            verb = "approved" if record.approved else "declined"
+            return f"→ step {record.step:,}  {record.by} {verb} proposal {record.id}", "cyan"
+        case Acted():
+            told = record.detail or describe(record.action)
+            verdict = "" if record.outcome == "applied" else f" ({record.outcome})"
+            return f"→ step {record.step:,}  {record.by}: {told}{verdict}; because {record.reason}", "cyan"
 
 
 def _started(record: Started) -> str:

@@ -125,6 +125,12 @@ def _validation(progress: Progress) -> Text:
 
 def _state(progress: Progress) -> Text:
     """Return one line in words: how the run is."""
+    if progress.paused is not None:
+        run = progress.started.run if progress.started is not None else "RUN"
+        paused = progress.paused
+        return Text(
+            f"‖ paused by {paused.by} after step {paused.step:,}: tunewell ctl {run} resume", "yellow"
+        )
     latest: Finding | Acted | None = progress.finding
     if progress.action is not None and progress.action.by != "recipe":
         latest = progress.action if latest is None or progress.action.step >= latest.step else latest

@@ -6,6 +6,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
+from tunewell.actions import Pause, Resume, Stop
 from tunewell.records import Acted, Ended, Eval, Finding, Record, Rewound, StageBegan, Started, Step
 from tunewell.runs.wording import duration
 
@@ -27,6 +28,8 @@ class Progress:
     best: Eval | None = None
     finding: Finding | None = None
     action: Acted | None = None
+    paused: Acted | None = None
+    """The pause that the run stands in."""
     ended: Ended | None = None
     smoothed: float | None = None
     total_steps: int = 0
@@ -54,17 +57,24 @@ class Progress:
             case Finding():
                 self.finding = record
             case Acted():
-                self.action = record
+                self._take_action(record)
             case Rewound():
+                self.paused = self.paused if record.reason == "rollback" else None
                 self.done, self._origin = record.to_step, None
                 self._recent.clear()
             case Ended():
                 self.ended = record
 
+    def _take_action(self, acted: Acted) -> None:
+        self.action = acted
+        if acted.outcome == "applied" and isinstance(acted.action, Pause | Resume | Stop):
+            self.paused = acted if isinstance(acted.action, Pause) else None
+            self._origin = None  # how long the rest takes is judged by what comes after the pause
+
     def _take_step(self, step: Step) -> None:
         if self._origin is None:
             self._origin = (self._now - step.seconds, step.step - 1)
-        self.step, self.done = step, step.step
+        self.step, self.done, self.paused = step, step.step, None
         self._recent.append(step)
         if math.isfinite(step.loss):
             self._sum = _DECAY * self._sum + (1 - _DECAY) * step.loss

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -17,18 +18,19 @@ from rich.table import Table
 from rich.text import Text
 
 from tunewell.actions import Action, Pause, Resume, SaveNow, SetLearningRate, Stop
-from tunewell.cli._answer import _who
+from tunewell.cli._answer import who
 from tunewell.cli._codes import DONE
 from tunewell.cli._curve import LossCurve, in_ascii, speaks_unicode
 from tunewell.cli._following import Following
 from tunewell.cli._progress import duration, rate
 from tunewell.data.spelling import printable
-from tunewell.problems import InputError
+from tunewell.problems import InputError, Problem, RunError
 from tunewell.records import Ended
 from tunewell.runs.control import is_paused
-from tunewell.runs.folder import RunFolder
+from tunewell.runs.folder import RunFolder, find
 from tunewell.runs.inbox import Request, send
 from tunewell.runs.requests import requests
+from tunewell.runs.summary import list_runs
 
 _LOOK_SECONDS = 0.25
 """Between two looks at the log and the keys."""
@@ -64,6 +66,16 @@ def watch_in_terminal(run: RunFolder, console: Console | None = None) -> int:
         except KeyboardInterrupt:
             pass
     return DONE
+
+
+def chosen(run: str | None, root: Path) -> RunFolder:
+    """Return the run that is meant, or the one in `root` that began last; raises `RunError` where there is none."""
+    if run is not None:
+        return find(run, root)
+    listed = list_runs(root)
+    if not listed:
+        raise RunError(Problem("run", "there are no runs to watch", str(root), fix="tunewell train RECIPE"))
+    return RunFolder(Path(listed[0].path))
 
 
 class Screen:
@@ -127,7 +139,7 @@ class Screen:
 
     def _ask(self, action: Action) -> None:
         try:
-            self._asked.append(send(self.run, _who(), action=action))
+            self._asked.append(send(self.run, who(), action=action))
         except InputError as error:
             self._said = error.problems[0].message
 

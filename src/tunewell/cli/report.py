@@ -24,8 +24,8 @@ def report(
 
     Example: tunewell report runs/movie_reviews --out movie_reviews.html
     """
-    from tunewell.cli._rows import row_texts
     from tunewell.cli._where import ROOT
+    from tunewell.data.shown_rows import row_texts
     from tunewell.runs import log
     from tunewell.runs import report as reports
     from tunewell.runs.folder import find

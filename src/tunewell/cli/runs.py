@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _WORDS = {
     "running": "running",
+    "paused": "paused",
     "completed": "completed",
     "stopped": "stopped by its policy",
     "interrupted": "interrupted",
@@ -48,7 +49,11 @@ def runs(
     ):
         print(line)
     dead = next((each for each in found if each.status in {"crashed", "interrupted"}), None)
-    next_command(f"tunewell resume {dead.name}" if dead else f"tunewell why {found[0].name}")
+    paused = next((each for each in found if each.status == "paused"), None)
+    if paused is not None:
+        next_command(f"tunewell ctl {paused.name} resume")
+    else:
+        next_command(f"tunewell resume {dead.name}" if dead else f"tunewell why {found[0].name}")
 
 
 def _row(run: Summary) -> tuple[str, str, str, str, str, str]:

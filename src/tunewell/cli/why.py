@@ -14,8 +14,8 @@ def why(run: RunName, /, *, as_json: AsJson = False) -> None:
 
     import msgspec
 
-    from tunewell.cli._rows import row_texts
     from tunewell.cli._where import ROOT
+    from tunewell.data.shown_rows import row_texts
     from tunewell.runs import log, story
     from tunewell.runs.folder import find
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import nn
@@ -37,6 +37,8 @@ _ANYWHERE = frozenset(
         "set_mode",
         "normalize_inputs",
         "rollback",
+        "pause",
+        "resume",
         "stop",
     }
 )
@@ -69,12 +71,16 @@ class Hands:
     watch: Watch
     keeps_best: bool = False
     """The run ends with the weights that evaluated best."""
+    paused: bool = False
+    left_to_loop: frozenset[str] = frozenset()
+    """Tags of what the loop does itself where it is asked to, such as ``evaluate_now``."""
+    asked_of_loop: set[str] = field(default_factory=set)
     stop: does.Stop | None = None
     stop_reason: str = ""
 
     def can(self) -> frozenset[str]:
         """Return the tags of the actions that this loop can carry out now."""
-        tags = set(_ANYWHERE)
+        tags = set(_ANYWHERE) | self.left_to_loop
         if self.rows.is_used:
             tags |= _ROWS
             if self.rows.has_classes:
@@ -114,10 +120,26 @@ def apply(action: Action, hands: Hands, reason: str) -> Outcome:
             return _of_rows(action, hands)
         case does.Rollback():
             return _roll_back(action, hands)
-        case does.Stop():
-            hands.stop, hands.stop_reason = action, reason
-            return Outcome("applied", "`should_stop` is true from now on: the loop ends if it asks for it")
+        case does.Pause() | does.Resume() | does.Stop() | does.EvaluateNow() | does.SaveNow():
+            return _of_course(action, hands, reason)
     return Outcome("refused", _why_not(action, hands))
+
+
+def _of_course(action: Action, hands: Hands, reason: str) -> Outcome:
+    """Carry out what lets the loop wait, go on or end, or what it is asked to do itself."""
+    match action:
+        case does.Pause():
+            hands.paused = True
+            detail = f"the loop waits after step {hands.updates.step:,}; nothing is saved, as the loop is somebody else's"
+            return Outcome("applied", detail, does.Resume())
+        case does.Resume():
+            hands.paused = False
+            return Outcome("applied", f"the loop goes on after step {hands.updates.step:,}")
+        case does.Stop():
+            hands.stop, hands.stop_reason, hands.paused = action, reason, False
+            return Outcome("applied", "`should_stop` is true from now on: the loop ends if it asks for it")
+    hands.asked_of_loop.add(str(action.__struct_config__.tag))
+    return Outcome("applied", "the loop does it after this step")
 
 
 def _why_not(action: Action, hands: Hands) -> str:
@@ -315,9 +337,13 @@ def _balance(hands: Hands) -> Outcome:
 
 
 def _roll_back(action: does.Rollback, hands: Hands) -> Outcome:
-    snapshot = hands.snapshots.last_before(action.before)
+    if action.commit is None:
+        snapshot = hands.snapshots.last_before(action.before)
+    else:
+        snapshot = hands.snapshots.numbered(action.commit)
     if snapshot is None:
-        return Outcome("refused", f"there is no healthy copy of before step {action.before}")
+        which = f"of number {action.commit}" if action.commit else f"of before step {action.before}"
+        return Outcome("refused", f"there is no healthy copy {which}")
     left = hands.updates.step
     hands.snapshots.restore(snapshot)
     hands.watch.unpack(snapshot.judgement)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -56,6 +56,12 @@ class Journal:
             advice = f" {finding.advice[0]}." if finding.advice else ""
             _LOGGER.log(_LEVELS[finding.severity], "step %d: %s%s", finding.step, finding.summary, advice)
         return findings
+
+    def flush(self) -> None:
+        """Let whoever reads the log see all that is in it; what the disk refuses stays in memory."""
+        if self._log is not None:
+            with suppress(RunError):
+                self._log.flush()
 
     def close(self) -> None:
         """Write what is left to the disk and let the folder go."""

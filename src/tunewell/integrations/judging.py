@@ -15,9 +15,13 @@ from tunewell.integrations.journal import Journal
 from tunewell.monitors._scores import is_falling
 from tunewell.policies import Facts, Judge, Proposal
 from tunewell.records import Acted, Answered, Eval, Finding, Note, Record, Step
+from tunewell.runs import control, desk
+from tunewell.runs.desk import ASKED_FOR, Desk, NothingToUndoError
 from tunewell.runs.folder import RunFolder
-from tunewell.runs.inbox import Inbox
+from tunewell.runs.inbox import Request
 
+LOOK_SECONDS = 0.1
+"""Between two looks at the inbox during a pause."""
 UNKNOWN_STEPS = 1_000
 """Updates that a run is taken to have where nobody said how many."""
 
@@ -28,7 +32,8 @@ class Judging:
     def __init__(self, journal: Journal, judge: Judge, hands: Hands, total_steps: int | None) -> None:
         self._journal, self._judge, self._hands = journal, judge, hands
         self._total_steps = total_steps
-        self._inbox = None if journal.folder is None else Inbox(RunFolder(journal.folder).inbox)
+        self._desk = None if journal.folder is None else Desk(RunFolder(journal.folder).inbox)
+        self._over = ""
         self._learning_rate = 0.0
         self._evaluates = False
 
@@ -43,28 +48,97 @@ class Judging:
         self._follow(record, findings)
         return findings
 
+    # What people ask.
+
+    def is_called(self) -> bool:
+        """Tell whether something was asked that is not taken up yet."""
+        return self._desk is not None and self._desk.inbox.has_news()
+
     def read_inbox(self) -> None:
-        """Do what people have asked for since the last call: `tunewell approve` writes it into the run's folder."""
-        if self._inbox is None:
+        """Do what people have asked for since the last call, and wait here while one of them wants a pause.
+
+        The loop waits within the call that it made, so that Ctrl-C and other signals reach it as ever.
+        """
+        self._take_up()
+        while self._hands.paused:
+            self._journal.flush()
+            while not self.is_called():
+                time.sleep(LOOK_SECONDS)
+            self._take_up()
+
+    def refuse_rest(self) -> None:
+        """Refuse what has come since: the loop is over."""
+        self._over = "the run is ending"
+        self._take_up()
+
+    def _take_up(self) -> None:
+        if self._desk is None:
             return
-        requests, unclear = self._inbox.read()
-        step = self._hands.updates.step
+        requests, unclear = self._desk.read()
         for line in unclear:
-            self.record(Note(time=time.time(), step=step, text=line.why, topic="inbox"))
+            if line.id:
+                self.record(desk.refused(line, line.why, self._hands.updates.step, time.time()))
+            else:
+                text = f"a line of the inbox is passed over: {line.why}"
+                self.record(Note(time=time.time(), step=self._hands.updates.step, text=text, topic="inbox"))
         for request in requests:
-            if request.action is not None:
-                self._carry_out(Proposal(request.action, f"{request.by} asked for it", "", request.by))
-            elif request.answer is not None and request.answer.proposal in self._judge.open_proposals():
-                answer = request.answer
-                self.record(
-                    Answered(
-                        time=time.time(),
-                        step=step,
-                        id=answer.proposal,
-                        approved=answer.approve,
-                        by=request.by,
-                    )
+            self._answer(self._desk, request)
+        if requests or unclear:
+            self._journal.flush()
+
+    def _answer(self, known: Desk, request: Request) -> None:
+        step, answer = self._hands.updates.step, request.answer
+        if answer is not None and answer.proposal in self._judge.open_proposals() and not self._over:
+            self.record(
+                Answered(
+                    time=time.time(),
+                    step=step,
+                    id=answer.proposal,
+                    approved=answer.approve,
+                    by=request.by,
+                    request=request.id,
                 )
+            )
+            return
+        try:
+            if answer is not None:
+                raise NothingToUndoError(
+                    self._over or f"the run does not ask {answer.proposal}, or it was answered"
+                )
+            action = request.action or known.taking_back(str(request.undo), self._points())
+        except NothingToUndoError as error:
+            self.record(desk.refused(request, str(error), step, time.time()))
+            return
+        problem = control.check(action, self._what_is_known())
+        if problem is not None:
+            acted = desk.declined(request, action, problem, step, time.time())
+            self.record(acted)
+        else:
+            self.record(desk.accepted(request, action, step, time.time()))
+            proposal = Proposal(action, ASKED_FOR, "", request.by)
+            reason = f"{request.by} asked for it"
+            acted = self._log(proposal, act.apply(action, self._hands, reason), request.id)
+        known.note(request, acted)
+
+    def _what_is_known(self) -> control.Facts:
+        hands = self._hands
+        return control.Facts(
+            step=hands.updates.step,
+            learning_rate=self._learning_rate or None,
+            points=self._points(),
+            rows=hands.rows.known(),
+            excluded=frozenset(hands.rows.excluded),
+            can=hands.can(),
+            paused=hands.paused,
+            over=self._over,
+        )
+
+    def _points(self) -> tuple[control.Point, ...]:
+        """Return the copies in memory that can be gone back to."""
+        return tuple(
+            control.Point(commit=one.number, step=one.step, name=f"copy {one.number}", healthy=True)
+            for one in self._hands.snapshots.all()
+        )
 
     def _follow(self, record: Record, findings: Sequence[Finding]) -> None:
         for decision in self._judge.follow(record, findings, self._facts):
@@ -100,23 +174,24 @@ class Judging:
         else:
             self._log(proposal, act.apply(proposal.action, self._hands, proposal.reason))
 
-    def _log(self, proposal: Proposal, outcome: Outcome | None) -> None:
-        self.record(
-            Acted(
-                time=time.time(),
-                step=self._hands.updates.step,
-                action=proposal.action,
-                by=proposal.by,
-                reason=proposal.reason,
-                outcome="dry_run" if outcome is None else outcome.outcome,
-                detail="" if outcome is None else outcome.detail,
-                code=proposal.finding_code,
-                remedy=proposal.remedy,
-                undo=None if outcome is None else outcome.undo,
-            )
+    def _log(self, proposal: Proposal, outcome: Outcome | None, request: str = "") -> Acted:
+        acted = Acted(
+            time=time.time(),
+            step=self._hands.updates.step,
+            action=proposal.action,
+            by=proposal.by,
+            reason=proposal.reason,
+            outcome="dry_run" if outcome is None else outcome.outcome,
+            detail="" if outcome is None else outcome.detail,
+            code=proposal.finding_code,
+            remedy=proposal.remedy,
+            undo=None if outcome is None else outcome.undo,
+            request=request,
         )
+        self.record(acted)
         if outcome is not None and outcome.rewound is not None:
             self.record(outcome.rewound)
+        return acted
 
     def _facts(self) -> Facts:
         step = self._hands.updates.step

@@ -47,6 +47,10 @@ class RowOrder:
         """Remember the classes of rows as they were trained on."""
         self._seen.update(zip(rows, classes, strict=False))
 
+    def known(self) -> range | None:
+        """Return the ids of the training rows; None where nobody said how many there are."""
+        return None if self._num_rows is None else range(self._num_rows)
+
     @property
     def has_classes(self) -> bool:
         """Whether rows can be drawn by class."""

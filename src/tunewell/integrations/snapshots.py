@@ -61,7 +61,11 @@ class Snapshots:
 
     def steps(self) -> tuple[int, ...]:
         """Return the steps that can be gone back to."""
-        return tuple(sorted({one.step for one in self._all()}))
+        return tuple(sorted({one.step for one in self.all()}))
+
+    def numbered(self, number: int) -> Snapshot | None:
+        """Return the copy of this number, or None."""
+        return next((one for one in self.all() if one.number == number), None)
 
     def is_due(self, step: int, mean_seconds: float) -> bool:
         """Return whether a copy behind update `step` costs no more than its share; `mean_seconds` are an update's."""
@@ -105,14 +109,14 @@ class Snapshots:
     def mend(self, names: Iterable[str]) -> None:
         """Put the present values of these parameters into every copy: going back must not bring the sick ones back."""
         now = dict(self._tensors())
-        for one in self._all():
+        for one in self.all():
             for name in names:
                 one.tensors[name] = now[name].detach().clone()
                 one.moments.pop(now[name], None)
 
     def last_before(self, before: int) -> Snapshot | None:
         """Return the newest one of a step less than `before`, or None."""
-        earlier = [one for one in self._all() if one.step < before]
+        earlier = [one for one in self.all() if one.step < before]
         return max(earlier, key=lambda one: one.step, default=None)
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -131,7 +135,8 @@ class Snapshots:
         while self._kept and self._kept[-1].step > snapshot.step:
             self._kept.pop()
 
-    def _all(self) -> list[Snapshot]:
+    def all(self) -> list[Snapshot]:
+        """Return every copy, that of the best evaluation last."""
         return [*self._kept] if self.best is None else [*self._kept, self.best]
 
     def _copied(self, step: int, judgement: dict[str, Any]) -> Snapshot:

@@ -83,15 +83,18 @@ class TunewellCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
             monitors=self._monitors,
             probe_steps=self._probe_steps,
         )
+        self.watch.lets_ask("evaluate_now", "save_now")
         if trainer is not None:
             self._follow(trainer, model, self.watch)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
-        """End the training where the policy says so."""
-        if self.watch is not None and self.watch.should_stop:
-            control.should_training_stop = True
+        """End the training where the policy says so; evaluate and save where a person asks for it."""
+        if self.watch is not None:
+            control.should_training_stop |= self.watch.should_stop
+            control.should_evaluate |= self.watch.asks_for("evaluate_now")
+            control.should_save |= self.watch.asks_for("save_now")
         return control
 
     def on_evaluate(

@@ -11,9 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import torch
 from torch import Tensor, nn
-from torch.optim import LBFGS, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from tunewell import monitors as all_monitors
@@ -26,6 +25,7 @@ from tunewell.integrations.interventions import Interventions
 from tunewell.integrations.journal import Journal
 from tunewell.integrations.judging import Judging
 from tunewell.integrations.measure import to_records
+from tunewell.integrations.opening import computes_on, refuse_unusable, stem_of
 from tunewell.integrations.row_order import RowOrder
 from tunewell.integrations.rows_learned import RowsLearned
 from tunewell.integrations.schedule import Ticks
@@ -35,11 +35,9 @@ from tunewell.integrations.updates import Updates
 from tunewell.monitors import Verdict, Watch
 from tunewell.policies import Judge
 from tunewell.probes.ranks import Ranks
-from tunewell.problems import Problem, RunError
 from tunewell.records import Ended, Eval, Finding, Note, Record, Started, Step
 from tunewell.runs import story
 from tunewell.runs.environment import environment
-from tunewell.training.device import Compute, torch_facts
 
 SYNC_UPDATES = 10
 """Updates that may wait to be judged together, which is cheaper and on a GPU saves it from waiting for the processor.
@@ -77,7 +75,7 @@ class Watcher:
         budget: int | None = None,
     ) -> None:
         """See `tunewell.watch`."""
-        _refuse_unusable(model, optimizer)
+        refuse_unusable(model, optimizer)
         judge = Judge(policy, on=on, budget=budget)
         own_monitors = all_monitors.build(monitors or {})
         self._class_names = list(class_names or [])
@@ -90,7 +88,7 @@ class Watcher:
         self._updates = Updates(
             model, optimizer, Ticks(optimizer, scheduler), probe_steps, total_steps, adjustments, self._done
         )
-        self._journal = Journal(Watch(own_monitors), None if folder is None else Path(folder), _stem(name))
+        self._journal = Journal(Watch(own_monitors), None if folder is None else Path(folder), stem_of(name))
         self._ranks = Ranks()
         self._hands = Hands(
             model=model,
@@ -195,6 +193,7 @@ class Watcher:
         if self._closed:
             return
         self._flush()
+        self._judging.refuse_rest()
         if status in ("completed", "stopped"):
             self._judging.end_with_best(is_over=True)
         self._updates.remove()
@@ -242,6 +241,16 @@ class Watcher:
         """Whether the policy asks the loop to end."""
         return self._hands.stop is not None
 
+    def lets_ask(self, *actions: str) -> None:
+        """Say which actions a loop does itself where `asks_for` says so: ``evaluate_now``, ``save_now``."""
+        self._hands.left_to_loop = frozenset(actions)
+
+    def asks_for(self, action: str) -> bool:
+        """Return, once, whether somebody asks the loop for this."""
+        asked = action in self._hands.asked_of_loop
+        self._hands.asked_of_loop.discard(action)
+        return asked
+
     @property
     def folder(self) -> Path | None:
         """Where the log is written; None: nowhere."""
@@ -284,7 +293,8 @@ class Watcher:
             )
         self._waiting.append(update)
         at_once = self._acts and update.passes[0].loss.is_cpu
-        if at_once or update.looked_at or len(self._waiting) >= SYNC_UPDATES:
+        is_called = self._judging.is_called()
+        if at_once or update.looked_at or is_called or len(self._waiting) >= SYNC_UPDATES:
             self._flush()
 
     def _flush(self) -> None:
@@ -342,7 +352,7 @@ class Watcher:
             run=self._journal.name,
             recipe_hash="",
             data_hash="",
-            fingerprint=environment(_compute(parameters)),
+            fingerprint=environment(computes_on(parameters)),
             total_steps=self._total_steps or 0,
             warmup_steps=self._warmup_steps,
             batches_per_epoch=math.ceil(len(given) / batch) if given is not None and batch else 0,
@@ -373,27 +383,3 @@ class Watcher:
             self.close()
         else:
             self.close("failed", f"{type(error).__name__}: {error}")
-
-
-def _refuse_unusable(model: object, optimizer: object) -> None:
-    if not isinstance(model, nn.Module):
-        raise RunError(Problem("run", f"a model is a torch.nn.Module, and this is {type(model).__name__}"))
-    if not isinstance(optimizer, Optimizer):
-        what = f"an optimizer is a torch.optim.Optimizer, and this is {type(optimizer).__name__}"
-        raise RunError(Problem("run", what))
-    if isinstance(optimizer, LBFGS):
-        what = "LBFGS computes its loss many times within one step, so its updates can't be told apart"
-        raise RunError(Problem("run", what, fix="watch a training by another optimizer, such as AdamW"))
-
-
-def _compute(parameters: Sequence[nn.Parameter]) -> dict[str, str]:
-    device = parameters[0].device if parameters else torch.device("cpu")
-    precision = str(parameters[0].dtype).removeprefix("torch.") if parameters else "fp32"
-    return torch_facts(Compute(device, precision))
-
-
-def _stem(name: str | None) -> str:
-    if name is not None:
-        return name
-    script = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] else ""
-    return script.lstrip("-_") or "watched"

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from tunewell.records import Answered, Ended, Eval, Finding, Note, Proposed, Record, Rewound, Started, Step
+from tunewell.runs.control import is_paused
 from tunewell.runs.incidents import BlamedRow, Deed, Incident, incidents
 from tunewell.runs.timeline import timeline
 from tunewell.runs.wording import intended
@@ -74,10 +75,16 @@ def why(records: Sequence[Record]) -> Story:
     unchecked = [text for text in verdicts if "checked and fine" not in text]
     run = started.run if started else "this run"
     step = ended.step if ended else (steps[-1].step if steps else 0)
+    state = _state(run, ended, step, paused=is_paused(log))
     return Story(
         run=run,
         status=ended.status if ended else "unfinished",
-        headline=_headline(run, ended, step, found, checked=len(checked), unchecked=len(unchecked)),
+        headline=(
+            _headline(state, ended, found, checked=len(checked), unchecked=len(unchecked))
+            if step or found
+            else f"{run}: nothing was trained"
+            + (f"; it {ended.status}: {ended.reason}." if ended else " yet.")
+        ),
         scores=_scores(line, ended),
         step=step,
         total_steps=started.total_steps if started else 0,
@@ -114,26 +121,31 @@ def as_text(story: Story, rows: Callable[[int], str] | None = None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _headline(
-    run: str, ended: Ended | None, step: int, found: list[Incident], *, checked: int, unchecked: int
-) -> str:
-    if step == 0 and not found:
-        return f"{run}: nothing was trained" + (f"; it {ended.status}: {ended.reason}." if ended else " yet.")
-    state = {
-        None: f"{run} has not ended (last step {step:,})",
-        "completed": f"{run} completed at step {step:,}",
-        "stopped": f"{run} was stopped at step {step:,}",
-        "interrupted": f"{run} was interrupted at step {step:,}",
-        "failed": f"{run} failed at step {step:,}",
-    }[ended.status if ended else None]
-    if ended and ended.status in {"stopped", "failed"} and ended.reason:
-        state += f" ({ended.reason.rstrip('.')})"
+def _headline(state: str, ended: Ended | None, found: list[Incident], *, checked: int, unchecked: int) -> str:
     if not found:
         return f"{state}{_all_well(ended, checked, unchecked)}"
     told = [_in_brief(incident) for incident in found[:3]]
     if len(found) > 3:
         told.append(f"{len(found) - 3} more")
     return f"{state} with {_counted(len(found), 'incident')}: {_joined_words(told)}."
+
+
+def _state(run: str, ended: Ended | None, step: int, *, paused: bool) -> str:
+    """Return where the run stands."""
+    if ended is None:
+        return (
+            f"{run} stands paused at step {step:,}" if paused else f"{run} has not ended (last step {step:,})"
+        )
+    verb = {
+        "completed": "completed",
+        "stopped": "was stopped",
+        "interrupted": "was interrupted",
+        "failed": "failed",
+    }
+    state = f"{run} {verb[ended.status]} at step {step:,}"
+    if ended.status in {"stopped", "failed"} and ended.reason:
+        state += f" ({ended.reason.rstrip('.')})"
+    return state
 
 
 def _all_well(ended: Ended | None, checked: int, unchecked: int) -> str:

@@ -30,11 +30,14 @@ from tunewell.records import (
     decode,
     spell_non_finite,
 )
+from tunewell.runs.control import is_paused
 from tunewell.runs.disk import in_words, write_durably
 from tunewell.runs.folder import RunFolder
 from tunewell.runs.timeline import timeline
 
-Status = Literal["running", "completed", "stopped", "interrupted", "failed", "crashed", "unreadable"]
+Status = Literal[
+    "running", "paused", "completed", "stopped", "interrupted", "failed", "crashed", "unreadable"
+]
 
 R = TypeVar("R", bound=Record)
 
@@ -49,7 +52,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     path: str
     status: Status
-    """crashed: it neither ended nor is anyone training it."""
+    """crashed: it neither ended nor is anyone training it; paused: it waits for a person, and its process lives."""
     reason: str = ""
     started: float = 0.0
     updated: float = 0.0
@@ -92,7 +95,7 @@ def summarize(path: Path, *, quick: bool = False) -> Summary:
         if run.log.exists():
             partial = quick and run.log.stat().st_size > 2 * _END_BYTES
             lines = _ends(run.log) if partial else _whole(run.log)
-        return _summary(run, timeline(_decoded(lines)), partial)
+        return summary_of(run, timeline(_decoded(lines)), partial=partial)
 
 
 def list_runs(root: Path) -> list[Summary]:
@@ -110,6 +113,18 @@ def list_runs(root: Path) -> list[Summary]:
     with ThreadPoolExecutor(_READERS) as readers:
         found = list(chain.from_iterable(readers.map(_listed_of, shares)))
     return sorted(found, key=lambda summary: (-summary.started, summary.name))
+
+
+def end_of(run: RunFolder) -> list[Record]:
+    """Return what the last 64 KiB of a run's log say, of updates the last; nothing where it can't be read."""
+    try:
+        with run.log.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - _END_BYTES))
+            lines = file.read().split(b"\n")
+    except OSError:
+        return []
+    return list(_decoded(lines if size <= _END_BYTES else lines[1:]))
 
 
 def store(run: RunFolder) -> None:
@@ -188,7 +203,8 @@ def _digest(text: bytes | msgspec.Raw) -> bytes:
     return hashlib.sha256(text).hexdigest().encode()
 
 
-def _summary(run: RunFolder, records: list[Record], partial: bool) -> Summary:
+def summary_of(run: RunFolder, records: list[Record], *, partial: bool = False) -> Summary:
+    """Return the summary of `run` from its timeline, of whose updates the last is enough."""
     started = _last(records, Started)
     ended = _last(records, Ended)
     step = _last(records, Step)
@@ -205,7 +221,11 @@ def _summary(run: RunFolder, records: list[Record], partial: bool) -> Summary:
     begun = started.time if started else 0.0
     times = [record.time for record in records if record.time]
     updated = max(times, default=0.0)
-    status: Status = ended.status if ended else ("running" if run.holder() else "crashed")
+    status: Status = "crashed"
+    if ended is not None:
+        status = ended.status
+    elif run.holder():
+        status = "paused" if is_paused(records) else "running"
     return Summary(
         name=run.name,
         path=str(run.path),
@@ -269,7 +289,9 @@ def _decoded(lines: Iterable[bytes]) -> Iterator[Record]:
             record = decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue
-        if isinstance(record, Rewound | Ended):  # what a rewind undid lies before it
+        if isinstance(
+            record, Rewound | Ended | Acted
+        ):  # what a rewind undid, or a pause waits behind, lies before it
             yield from _decoded_step(step)
             step = b""
         yield record

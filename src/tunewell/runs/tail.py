@@ -71,7 +71,7 @@ def await_answer(
         if asked.state != state:
             state = asked.state
             tell(asked)
-        if state in ("applied", "refused") or not is_held or time.monotonic() >= until:
+        if state in ("applied", "refused") or not is_held or not time.monotonic() < until:
             return asked
         time.sleep(LOOK_SECONDS)
 

@@ -111,6 +111,8 @@ class Hearing:
             return
         yield from session.record(desk.accepted(request, action, step, time.time()))
         self._show()
+        if isinstance(action, Rollback) and session.saving.saved_at != session.position():
+            yield from session.saving.commit("action")  # what it gives up can be gone back to
         next_commit = session.saving.checkpointer.next_commit
         done = yield from session.act_on(Proposal(action, ASKED_FOR, "", request.by), request.id)
         self.desk.note(request, done, next_commit)
