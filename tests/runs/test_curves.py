@@ -34,7 +34,7 @@ def test_each_piece_keeps_its_own_spike():
 
 
 def test_smoothing_does_not_lag():
-    line = smoothed(Curve(np.arange(1000.0), np.arange(1000.0)), 51)
+    line = smoothed(Curve(np.arange(1000.0, 2000.0), np.arange(1000.0, 2000.0)), 51)
     assert np.allclose(line.y[25:-25], line.x[25:-25])
     assert smoothed(curve_of([(0, 1.0)])).y.tolist() == [1.0]
     assert len(smoothed(curve_of([]))) == 0
@@ -42,6 +42,11 @@ def test_smoothing_does_not_lag():
 
 def test_gaps_are_no_part_of_the_mean():
     assert smoothed(curve_of([(0, 1.0), (1, math.nan), (2, 3.0), (3, 2.0)]), 3).y.tolist() == [2.0, 2.0, 2.5]
+
+
+def test_over_decades_one_spike_does_not_lift_a_whole_window():
+    curve = curve_of((n, 1000.0 if n == 50 else 1.0) for n in range(100))
+    assert smoothed(curve, 11).y.max() == pytest.approx(1000 ** (1 / 11))
 
 
 def test_decades_make_an_axis_logarithmic():

@@ -66,7 +66,7 @@ def thinned(curve: Curve, buckets: int) -> Curve:
 def smoothed(curve: Curve, window: int | None = None) -> Curve:
     """Return the mean over `window` neighbours around each point (a fortieth of the curve when None); gaps go.
 
-    Centred, so that it does not lag behind what it smooths; at the ends half of the window is left.
+    Where values span decades it is the geometric mean: one spike would lift the other for a whole window. Centred, so that it does not lag behind what it smooths; at the ends half of the window is left.
     """
     curve = curve.finite
     count = len(curve)
@@ -74,10 +74,12 @@ def smoothed(curve: Curve, window: int | None = None) -> Curve:
     half = min(width // 2, max(0, (count - 1) // 2))
     if not half:
         return curve
-    sums = np.concatenate([[0.0], np.cumsum(curve.y)])
+    log = axis_for([curve.y]).log and bool((curve.y > 0).all())
+    sums = np.concatenate([[0.0], np.cumsum(np.log(curve.y) if log else curve.y)])
     places = np.arange(count)
     low, high = np.maximum(places - half, 0), np.minimum(places + half + 1, count)
-    return Curve(curve.x, (sums[high] - sums[low]) / (high - low))
+    means = (sums[high] - sums[low]) / (high - low)
+    return Curve(curve.x, np.exp(means) if log else means)
 
 
 class Axis(msgspec.Struct, frozen=True):

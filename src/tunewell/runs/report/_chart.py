@@ -123,7 +123,7 @@ def _grid(box: _Box) -> list[str]:
     parts.append(f'<text class="tick" x="{_LEFT - 8}" y="{box.bottom + 19}" text-anchor="end">step</text>')
     parts.append(f'<path class="axis" d="M{_LEFT} {box.bottom}H{WIDTH - _RIGHT}"/>')
     if box.y_axis.log:
-        parts.append(f'<text class="tick" x="{_LEFT}" y="{_TOP - 16}">logarithmic</text>')
+        parts.append(f'<text class="tick" x="{_LEFT - 8}" y="{_TOP - 12}" text-anchor="end">log</text>')
     return parts
 
 

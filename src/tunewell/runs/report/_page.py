@@ -8,11 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tunewell import __version__
 from tunewell.document import dump_recipe
 from tunewell.records import Record
 from tunewell.runs.disk import in_words, write_durably
 from tunewell.runs.folder import RunFolder
+from tunewell.runs.incidents import Incident
 from tunewell.runs.model_card import use_lines, without_folders
 from tunewell.runs.report._chart import sparkline
 from tunewell.runs.report._course import flags, main_metric, pictures
@@ -124,7 +127,6 @@ def _environment() -> Environment:
         "duration": duration,
         "code": _code,
         "value": value_in_words,
-        "deed": deed_in_words,
         "thousands": lambda number: f"{number:,}",
         "megabytes": lambda count: f"{count / 1e6:,.1f} MB",
     }
@@ -169,12 +171,22 @@ def _shown(facts: Facts, rows: Callable[[int], str] | None) -> Mapping[str, Any]
             for one in facts.story.incidents
         ],
         "blamed": lambda incident: [row_in_words(one, rows) for one in incident.blamed[:5]],
+        "deeds": _deeds,
         "data": data(facts),
         "spent": spent(facts),
         "recipe_yaml": _recipe(facts),
         "use": use_lines(f"runs/{facts.run.name}", _tag(facts)) if facts.run.model.is_dir() else None,
         "interruptions": facts.story.interruptions,
     }
+
+
+def _deeds(incident: Incident) -> list[str]:
+    """Return what was done, each without its reason where that is what was seen, which stands above."""
+    seen = {text.rstrip(".") for text in incident.seen}
+    return [
+        deed_in_words(msgspec.structs.replace(deed, reason="") if deed.reason.rstrip(".") in seen else deed)
+        for deed in incident.deeds
+    ]
 
 
 def _date(seconds: float) -> str:
