@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from tunewell.integrations.watcher import Watcher
     from tunewell.recipe import Recipe
     from tunewell.records import Ended
+    from tunewell.runs.opened import Run
     from tunewell.tasks._text_predictor import TextPredictor
 
 __version__ = "0.1.0"
-__all__ = ["load", "self_test", "train", "watch"]
+__all__ = ["load", "open_run", "self_test", "train", "watch"]
 
 
 def train(recipe: Recipe | str | Path) -> Ended:
@@ -59,6 +60,18 @@ def load(run_or_model: str | Path) -> TextPredictor:
     from tunewell.tasks._load import load_predictor
 
     return load_predictor(run_or_model)
+
+
+def open_run(run: str | Path, root: str | Path = "runs") -> Run:
+    """Return a run, by its folder, its name in `root` or the beginning of one: its record, its story, its curves.
+
+    ``tunewell.open_run("demo").to_pandas()`` gives its steps as a frame; in a notebook the run shows itself. It may
+    still train. Raises an `InputError` of `tunewell.problems` where there is none. `load` gives the model instead.
+    """
+    from tunewell.runs.folder import find
+    from tunewell.runs.opened import Run
+
+    return Run(find(str(run), root))
 
 
 def self_test(

@@ -205,6 +205,9 @@ class Recipe(_Section):
     """Try the run out on copies before it starts: a few seconds that show what would cost hours."""
     monitors: dict[str, Literal[False] | dict[str, Any]] = {}
     """Settings by monitor; `false` switches one off."""
+    log_to: Annotated[list[Text], BeforeValidator(_listed, json_schema_input_type=Text | list[Text])] = []
+    """Tools that get the records too, while the run trains: `tensorboard`, `wandb`, `mlflow`, `trackio`. None of them can
+    hold the training up or end it."""
     probe_steps: Annotated[int, Field(ge=0, lt=2**31)] = 20
     """Measure every layer's gradient and update after every so many updates, twice as often in the first of them; 0: never."""
 
@@ -217,9 +220,13 @@ class Recipe(_Section):
         return self
 
     def hash(self) -> str:
-        """Return 16 hexadecimal digits that name what was asked; the run's name and folder don't count."""
-        asked = self.model_dump(mode="json", exclude={"name", "output_dir"})
+        """Return 16 hexadecimal digits that name what was asked; name, folder and where it is told of don't count."""
+        asked = self.model_dump(mode="json", exclude=UNTRAINED)
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+
+
+UNTRAINED = {"name", "output_dir", "log_to"}
+"""Keys that change nothing of what is trained."""
 
 
 def _conflicts(recipe: Recipe) -> list[tuple[str, str, str]]:

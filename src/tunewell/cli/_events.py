@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tunewell.cli._checks import in_brief
 from tunewell.cli._progress import scores
 from tunewell.inspections import DataChecked, Tested
 from tunewell.records import (
@@ -17,6 +16,7 @@ from tunewell.records import (
     StageBegan,
     Started,
 )
+from tunewell.runs.data_checks import in_brief
 from tunewell.runs.wording import describe, intended
 
 _MARKS = {"info": "·", "warning": "▲", "critical": "✖"}

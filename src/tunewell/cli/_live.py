@@ -13,13 +13,20 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from tunewell.cli._curve import LossCurve, speaks_unicode
 from tunewell.cli._events import event
+from tunewell.cli._following import Losses
 from tunewell.cli._progress import Progress, duration, rate
 from tunewell.cli._terminal import messages
 from tunewell.records import Acted, Finding, Record
 
 _REFRESHES = 4
 """Redraws a second; a redraw costs about a millisecond."""
+_TALL = 24
+"""From so many lines on the terminal has room for the curve."""
+_CURVE_LINES = 9
+_CURVE_SECONDS = 1.0
+"""Between two drawings of the curve: it costs more than the numbers, and moves less."""
 _COLOURS = {"info": "", "warning": "yellow", "critical": "red"}
 
 
@@ -30,6 +37,7 @@ class Live:
         self.progress = progress
         self._console = console or messages()
         self._spinner = Spinner("dots", "Reading the data and the model …")
+        self._losses, self._drawn, self._curve = Losses(), -_CURVE_SECONDS, Text("")
         self._began = time.monotonic()
         self._live = RichLive(
             console=self._console,
@@ -51,6 +59,7 @@ class Live:
     def show(self, record: Record) -> None:
         """Print what `record` brings above the live lines, if it is told."""
         self._spinner.update(text="Getting ready …")
+        self._losses.take(record)
         if told := event(record):
             line, style = told
             self._console.print(Text(line, style=style))
@@ -64,7 +73,19 @@ class Live:
         if progress.evaluation is not None and progress.best is not None:
             lines.append(_validation(progress))
         lines.append(_state(progress))
+        if self._console.height >= _TALL and self._console.is_terminal:
+            lines.append(self._redrawn())
         return Group(*lines)
+
+    def _redrawn(self) -> Text:
+        """Return the curve of the losses so far, drawn anew if it is time."""
+        if (now := time.monotonic()) - self._drawn >= _CURVE_SECONDS:
+            train, evals = self._losses.curves()
+            plain = not speaks_unicode(self._console)
+            steps = self.progress.total_steps
+            drawn = LossCurve(train, evals, _CURVE_LINES, last_step=steps, plain=plain)
+            self._drawn, self._curve = now, Text("\n").join(drawn.lines(min(self._console.width, 100)))
+        return self._curve
 
     def _bar(self) -> RenderableType:
         progress = self.progress

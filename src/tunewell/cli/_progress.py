@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from tunewell.actions import Pause, Resume, Stop
 from tunewell.records import Acted, Ended, Eval, Finding, Record, Rewound, StageBegan, Started, Step
+from tunewell.runs.wording import duration
+
+__all__ = ["Progress", "duration", "rate", "scores"]
 
 _WINDOW = 50
 """Steps over which throughput is taken."""
@@ -104,16 +107,6 @@ class Progress:
             return None
         since, first = self._origin
         return (self._now - since) / (self.done - first) * max(0, self.total_steps - self.done)
-
-
-def duration(seconds: float) -> str:
-    """Return `seconds` as people say it: ``48 s``, ``3 min 20 s``, ``2 h 05 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600:,} h {whole % 3600 // 60:02} min"
 
 
 def scores(record: Eval) -> str:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tunewell.cli._checks import in_full
 from tunewell.cli._codes import DONE
 from tunewell.cli._events import event
 from tunewell.cli._progress import duration
 from tunewell.cli._terminal import aligned, next_command, say
 from tunewell.document import Document
+from tunewell.runs.data_checks import in_full
 
 if TYPE_CHECKING:
     from tunewell.training.estimate import Estimate

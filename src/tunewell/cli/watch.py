@@ -30,6 +30,9 @@ def watch(
         bool, Parameter(name="--open", negative="--no-open", help="Open the page in a browser.")
     ] = False,
     stop: Annotated[bool, Parameter(help="End the server that serves these runs.")] = False,
+    tui: Annotated[
+        bool, Parameter(help="Show one run in this terminal in place of a page: RUN, or the newest one.")
+    ] = False,
 ) -> int:
     """Show runs in a page on this machine: curves, what went wrong and why, and buttons to act.
 
@@ -37,6 +40,10 @@ def watch(
 
     Prints a link that opens once. Where a server serves the same runs already, it gives a fresh link. Ctrl-C ends it.
     """
+    if tui:
+        from tunewell.cli._tui import chosen, watch_in_terminal
+
+        return watch_in_terminal(chosen(run, root))
     from tunewell.cli._dashboard import begin
 
     return begin(

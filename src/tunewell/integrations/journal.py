@@ -13,6 +13,7 @@ from tunewell.monitors import Watch
 from tunewell.problems import RunError
 from tunewell.records import Finding, Note, Record
 from tunewell.runs import folder as folders
+from tunewell.runs import report
 from tunewell.runs.disk import in_words
 from tunewell.runs.folder import RunFolder
 from tunewell.runs.log import LogWriter
@@ -71,6 +72,15 @@ class Journal:
                     log.close()
                 except RunError as error:
                     _LOGGER.warning("%s", error)
+                self._report()
+
+    def _report(self) -> None:
+        """Leave the report of the run beside its log; whatever hinders it is told and ends nothing."""
+        assert self.folder is not None
+        try:
+            report.write(RunFolder(self.folder))
+        except Exception as error:
+            _LOGGER.warning("report.html could not be written: %s (tunewell report %s)", error, self.name)
 
     def _append(self, record: Record) -> None:
         self.records.append(record)

@@ -82,6 +82,11 @@ class RunFolder:
         return self.path / "model"
 
     @property
+    def report(self) -> Path:
+        """The report, a page for people that can be made again from the record (HTML)."""
+        return self.path / "report.html"
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that trains."""
         return self.path / "lock"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
 
+from tunewell.recipe import Recipe
 from tunewell.runs.story import Story, as_text
 
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -77,20 +80,46 @@ def _front_matter(facts: CardFacts) -> str:
 
 
 def _use(facts: CardFacts) -> str:
-    way = _WAYS.get(facts.pipeline_tag, "AutoModel")
-    shell = _fenced(f"tunewell predict . {_shell_quoted(facts.example)}", "sh")
+    shell, code = use_lines(".", facts.pipeline_tag, facts.problem, facts.example)
+    python = code.replace('folder = "."', 'folder = "."  # where this file is')
+    return f"## Use\n\nIn this folder:\n\n{_fenced(shell, 'sh')}\n\nOr with transformers alone:\n\n{_fenced(python, 'python')}"
+
+
+def use_lines(
+    model: str, pipeline_tag: str, problem: str = "single_label", example: str = _EXAMPLE
+) -> tuple[str, str]:
+    """Return the command and the Python lines that ask the model in the folder `model`."""
+    way = _WAYS.get(pipeline_tag, "AutoModel")
     code = [
         f"from transformers import AutoTokenizer, {way}",
         "",
-        'folder = "."  # where this file is',
+        f"folder = {json.dumps(model, ensure_ascii=False)}",
         "tokenizer = AutoTokenizer.from_pretrained(folder)",
         f"model = {way}.from_pretrained(folder)",
-        f'inputs = tokenizer({json.dumps(facts.example, ensure_ascii=False)}, return_tensors="pt", truncation=True)',
+        f'inputs = tokenizer({json.dumps(example, ensure_ascii=False)}, return_tensors="pt", truncation=True)',
     ]
-    if facts.pipeline_tag == "text-classification":
-        code += _reading_of_logits(facts.problem)
-    python = _fenced("\n".join(code), "python")
-    return f"## Use\n\nIn this folder:\n\n{shell}\n\nOr with transformers alone:\n\n{python}"
+    if pipeline_tag == "text-classification":
+        code += _reading_of_logits(problem)
+    return f"tunewell predict {shlex.quote(model)} {_shell_quoted(example)}", "\n".join(code)
+
+
+def without_folders(recipe: Recipe) -> Recipe:
+    """Return `recipe` with the last parts of its paths: a card is published, a machine's folders are not."""
+
+    def names(files: float | list[str] | None) -> float | list[str] | None:
+        return (
+            [PurePath(name).name if is_path(name) else name for name in files]
+            if isinstance(files, list)
+            else files
+        )
+
+    def is_path(name: str) -> bool:
+        return PurePath(name).is_absolute()
+
+    splits = {split: names(getattr(recipe.data, split)) for split in ("train", "validation", "test")}
+    model = PurePath(recipe.model).name if is_path(recipe.model) else recipe.model
+    changes = {"data": recipe.data.model_copy(update=splits), "model": model, "output_dir": None}
+    return recipe.model_copy(update=changes)
 
 
 def _reading_of_logits(problem: str) -> list[str]:

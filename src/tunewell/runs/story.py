@@ -109,7 +109,7 @@ def as_text(story: Story, rows: Callable[[int], str] | None = None) -> str:
     parts += [_incident_text(number, each, rows) for number, each in enumerate(story.incidents, start=1)]
     sections = {
         "What waits for an answer": story.questions,
-        "Also done": [_deed_text(deed) for deed in story.other_deeds],
+        "Also done": [deed_in_words(deed) for deed in story.other_deeds],
         "Interruptions": story.interruptions,
         "Also noticed": story.remarks,
         "What could not be checked": story.unchecked,
@@ -178,7 +178,7 @@ def _in_brief(incident: Incident) -> str:
     became = {True: "training recovered", False: "training did not recover", None: ""}[incident.recovered]
     if not became and not any(deed.outcome == "applied" for deed in incident.deeds):
         became = "nothing was done about it"
-    return f"{_named(incident)} at step {incident.first_step:,}" + (f" ({became})" if became else "")
+    return f"{named(incident)} at step {incident.first_step:,}" + (f" ({became})" if became else "")
 
 
 def _scores(line: Sequence[Record], ended: Ended | None) -> str:
@@ -226,17 +226,17 @@ def _incident_text(number: int, incident: Incident, rows: Callable[[int], str] |
     span = f"step {incident.first_step:,}"
     if incident.last_step > incident.first_step:
         span = f"steps {incident.first_step:,} to {incident.last_step:,}"
-    title = _named(incident)
+    title = named(incident)
     times = "" if incident.times == 1 else f", seen {incident.times} times"
     lines = [f"{number}. {title[0].upper()}{title[1:]} at {span} ({incident.severity}{times})"]
     lines += _block("What was seen", incident.seen)
     lines += _block("What it means", [incident.meaning] if incident.meaning else [])
     lines += _block(
-        "Evidence", [f"{_words(key)}: {_value(value)}" for key, value in incident.evidence.items()]
+        "Evidence", [f"{_words(key)}: {value_in_words(value)}" for key, value in incident.evidence.items()]
     )
     lines += _block("Rows to blame", _row_lines(incident, rows))
     lines += _block("Likely causes", incident.causes)
-    lines += _block("What was done", [_deed_text(deed) for deed in incident.deeds] or ["nothing"])
+    lines += _block("What was done", [deed_in_words(deed) for deed in incident.deeds] or ["nothing"])
     lines += _block("Afterwards", [incident.aftermath] if incident.aftermath else [])
     lines += _block("Advice", incident.advice)
     return "\n".join(lines)
@@ -252,15 +252,15 @@ def _block(title: str, items: Sequence[str]) -> list[str]:
 
 
 def _row_lines(incident: Incident, rows: Callable[[int], str] | None) -> list[str]:
-    shown = [_row_line(one, rows) for one in incident.blamed[:_SHOWN_ROWS]]
+    shown = [row_in_words(one, rows) for one in incident.blamed[:_SHOWN_ROWS]]
     left = incident.rows[len(shown) :]
     if left:
-        shown.append(f"and {len(left):,} more: {_value([f'{row:,}' for row in left])}")
+        shown.append(f"and {len(left):,} more: {value_in_words([f'{row:,}' for row in left])}")
     return shown
 
 
-def _row_line(blamed: BlamedRow, rows: Callable[[int], str] | None) -> str:
-    """Say what a row did, and show it where it can be read."""
+def row_in_words(blamed: BlamedRow, rows: Callable[[int], str] | None) -> str:
+    """Return what a row did, and the row itself where `rows` can read it."""
     line = f"row {blamed.row:,}"
     if blamed.step is not None and blamed.share is not None:
         line += f" made {blamed.share:.0%} of step {blamed.step:,}'s loss"
@@ -271,7 +271,8 @@ def _row_line(blamed: BlamedRow, rows: Callable[[int], str] | None) -> str:
     return line if rows is None else f"{line}: {textwrap.shorten(_plain(rows(blamed.row)), 400)}"
 
 
-def _deed_text(deed: Deed) -> str:
+def deed_in_words(deed: Deed) -> str:
+    """Return what was done, by whom, why, and what came of it."""
     outcome = _OUTCOMES.get(deed.outcome, f" ({deed.outcome})")
     detail = f": {deed.detail}" if deed.detail else ""
     reason = deed.reason.rstrip(".") if " " in deed.reason else _words(deed.reason)
@@ -281,7 +282,8 @@ def _deed_text(deed: Deed) -> str:
     return f"step {deed.step:,}: {by} {deed.what}{outcome}{detail}{reason}{effect}"
 
 
-def _value(value: Any) -> str:
+def value_in_words(value: Any) -> str:
+    """Return a piece of evidence as people read it; long lists end with how many more there are."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, float):
@@ -289,9 +291,9 @@ def _value(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, dict):
-        value = [f"{key} {_value(item)}" for key, item in value.items()]
+        value = [f"{key} {value_in_words(item)}" for key, item in value.items()]
     if isinstance(value, list | tuple):
-        shown = ", ".join(_value(item) for item in value[:_SHOWN_ITEMS])
+        shown = ", ".join(value_in_words(item) for item in value[:_SHOWN_ITEMS])
         return shown if len(value) <= _SHOWN_ITEMS else f"{shown} and {len(value) - _SHOWN_ITEMS:,} more"
     return str(value)
 
@@ -306,8 +308,8 @@ def _plain(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text)
 
 
-def _named(incident: Incident) -> str:
-    """Return the cause, then what it brought about."""
+def named(incident: Incident) -> str:
+    """Return the fault at the root of an incident, then what it brought about."""
     cause, *symptoms = (_named_kind(code) for code in incident.codes)
     return f"{cause}, with {_joined_words(symptoms)}," if symptoms else cause
 

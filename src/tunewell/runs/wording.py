@@ -1,4 +1,4 @@
-"""Actions in words: what is to be done, and what was done."""
+"""Actions and times in words: what is to be done, what was done, how long it took."""
 
 from __future__ import annotations
 
@@ -89,6 +89,16 @@ def _aim(action: Rollback) -> str:
     if action.commit is not None:
         return f"checkpoint {action.commit}"
     return "the start" if action.before <= 1 else f"the last healthy checkpoint before step {action.before:,}"
+
+
+def duration(seconds: float) -> str:
+    """Return `seconds` as people say it: ``48 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60:02} min"
 
 
 def _of_rate(action: Action) -> str:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from tunewell.data.digests import differences, row_digests
 from tunewell.document import dump_value
-from tunewell.recipe import Recipe
+from tunewell.recipe import UNTRAINED, Recipe
 from tunewell.runs.disk import in_words, write_durably
 from tunewell.runs.folder import RunFolder
 from tunewell.training.checkpoint import FORMAT
@@ -56,7 +56,7 @@ def recipe_changes(before: Mapping[str, Any], after: Recipe) -> list[str]:
     old = recipe_of(before)
     if old is None:
         return []
-    was, now = (_settings(recipe) for recipe in (old, after))
+    was, now = (flat_settings(recipe) for recipe in (old, after))
     return [
         f"{key} {dump_value(was.get(key))} → {dump_value(now.get(key))}"
         for key in dict.fromkeys([*was, *now])
@@ -112,8 +112,9 @@ def adapt(
     return notes
 
 
-def _settings(recipe: Recipe) -> dict[str, Any]:
-    settings = _flat(recipe.model_dump(exclude={"name", "output_dir"}))
+def flat_settings(recipe: Recipe) -> dict[str, Any]:
+    """Return all settings that shape a training, such as ``{"data.max_length": 128}``: where it is told of is none."""
+    settings = _flat(recipe.model_dump(exclude=UNTRAINED))
     return {**settings, "stages": [stage.model_dump(exclude_defaults=True) for stage in recipe.stages]}
 
 

@@ -22,6 +22,7 @@ from tunewell.runs.folder import RunFolder
 from tunewell.runs.log import LogWriter
 from tunewell.tasks._load import model_folder
 from tunewell.tasks._text_predictor import settings_of
+from tunewell.training import tracking
 from tunewell.training.branching import branch
 from tunewell.training.device import torch_facts
 from tunewell.training.estimate import Estimate
@@ -59,6 +60,7 @@ def check(recipe: Recipe, base: Path) -> Report:
 def checked(recipe: Recipe, base: Path) -> Prepared:
     """Return what `check` reports on, for `estimate` to try; raises as that does."""
     _refuse_output(recipe, "run")
+    tracking.check(recipe)
     return prepare_run(recipe, base)
 
 
@@ -97,6 +99,7 @@ def train(recipe: Recipe, base: Path | None = None, *, stem: str = "run") -> Ite
     interruption = Interruption()
     with interruption.watched():
         _refuse_output(recipe, stem)
+        tracking.check(recipe)
         prepared = prepare_run(recipe, base)
         state = begin(prepared)
         folder = RunFolder.create(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 import traceback
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from tunewell.monitors import Watch
 from tunewell.policies import Judge
 from tunewell.problems import Problem, RunError
 from tunewell.records import Ended, Record, Started
-from tunewell.runs import summary, sums
+from tunewell.runs import report, summary, sums
 from tunewell.runs.disk import explained, in_words, write_durably
 from tunewell.runs.environment import environment
 from tunewell.runs.folder import RunFolder
@@ -28,8 +29,22 @@ from tunewell.training.session import Session
 from tunewell.training.setup import Prepared, data_checked, parameter_counts
 from tunewell.training.state import TrainState
 
-_UNSEALED = {"checkpoints", "lock", "inbox.jsonl"}
-"""Entries of a run's folder that have digests of their own, or change after its end."""
+_LOGGER = logging.getLogger("tunewell")
+
+_PATIENCE, _IN_A_HURRY = 30.0, 3.0
+"""Seconds that the tools of `log_to` have to finish."""
+_UNSEALED = {
+    "checkpoints",
+    "lock",
+    "inbox.jsonl",
+    "report.html",
+    "tensorboard",
+    "wandb",
+    "wandb.id",
+    "mlflow.id",
+    "trackio.id",
+}
+"""Entries of a run's folder that have digests of their own, change after its end, or can be made again."""
 
 
 def new_session(
@@ -112,7 +127,9 @@ def guarded(session: Session, opening: Iterator[Record]) -> Iterator[Record]:
     except Exception as error:
         reason = "".join(traceback.format_exception_only(error)).strip()
         step = session.state.progress.step
-        session.log.append(Ended(time=time.time(), step=step, status="failed", reason=reason))
+        ended = Ended(time=time.time(), step=step, status="failed", reason=reason)
+        session.log.append(ended)
+        session.forwarding.take(ended)
         session.has_ended = True
         if isinstance(error, OSError):
             raise explained(error, "go on with the run", session.folder.path) from error
@@ -124,16 +141,29 @@ def guarded(session: Session, opening: Iterator[Record]) -> Iterator[Record]:
         if not aborted:
             session.saving.close()
         session.log.close()
+        session.forwarding.close(_IN_A_HURRY if session.interruption.came() or aborted else _PATIENCE)
         if session.has_ended:
             _seal(session.folder)
 
 
 def _seal(folder: RunFolder) -> None:
-    """Write the run's summary and the digests of its files; what reads them does without where a disk refuses."""
+    """Write the run's summary, its report and the digests of its files; all can be done without."""
     with contextlib.suppress(RunError, OSError):
         summary.store(folder)
+    _report(folder)
     with contextlib.suppress(RunError, OSError):
         sums.write(folder.path, leave_out=_UNSEALED)
+
+
+def _report(folder: RunFolder) -> None:
+    """Write the report of a run that is over; an interrupted one is in a hurry, and goes on later."""
+    known = summary.stored(folder)
+    if known is not None and known.status == "interrupted":
+        return
+    try:
+        report.write(folder)
+    except Exception as error:  # whatever it is: a trained model is not lost for want of a page
+        _LOGGER.warning("report.html could not be written: %s (tunewell report %s)", error, folder.name)
 
 
 def _out_of_memory(folder: RunFolder) -> RunError:

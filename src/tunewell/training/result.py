@@ -6,16 +6,14 @@ import json
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from tunewell.document import dump_recipe
 from tunewell.models.export import export
-from tunewell.recipe import Recipe
 from tunewell.records import Ended, Eval, Record
 from tunewell.runs import checkpoints
 from tunewell.runs import log as logs
-from tunewell.runs.model_card import CardFacts, model_card
+from tunewell.runs.model_card import CardFacts, model_card, without_folders
 from tunewell.runs.story import why
 from tunewell.training import checkpoint
 from tunewell.training.evaluate import EvaluationInterruptedError, Outcome
@@ -99,7 +97,7 @@ def _facts(
         base_model=recipe.model,
         problem=prepared.dataset.problem,
         labels=prepared.dataset.labels,
-        recipe_yaml=dump_recipe(_without_folders(recipe)),
+        recipe_yaml=dump_recipe(without_folders(recipe)),
         data_files=recipe.data.train,
         num_rows={name: len(encoded) for name, encoded in prepared.splits.items()},
         class_counts=prepared.ledger.splits["train"].balance,
@@ -109,22 +107,3 @@ def _facts(
         class_scores=outcome.by_class if outcome else {},
         not_scored=failure,
     )
-
-
-def _without_folders(recipe: Recipe) -> Recipe:
-    """Return `recipe` with the last parts of its paths: a card is published, a machine's folders are not."""
-
-    def names(files: float | list[str] | None) -> float | list[str] | None:
-        return (
-            [PurePath(name).name if is_path(name) else name for name in files]
-            if isinstance(files, list)
-            else files
-        )
-
-    def is_path(name: str) -> bool:
-        return PurePath(name).is_absolute()
-
-    splits = {split: names(getattr(recipe.data, split)) for split in ("train", "validation", "test")}
-    model = PurePath(recipe.model).name if is_path(recipe.model) else recipe.model
-    changes = {"data": recipe.data.model_copy(update=splits), "model": model, "output_dir": None}
-    return recipe.model_copy(update=changes)

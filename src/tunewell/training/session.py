@@ -32,6 +32,7 @@ from tunewell.training.row_record import RowRecord
 from tunewell.training.saving import Saving
 from tunewell.training.setup import Prepared, parameter_counts
 from tunewell.training.state import TrainState
+from tunewell.training.tracking import forwarding
 from tunewell.training.validation import validate
 from tunewell.training.watchdog import Watchdog
 
@@ -65,6 +66,7 @@ class Session:
         self.machine = MachineUse()
         self.watchdog = Watchdog(self._tell_stall)
         self.wishes = act.Wishes()
+        self.forwarding = forwarding(self.recipe, folder)
         self.hearing = Hearing(self)
         self.waiting: list[Update] = []
         self.stalls: deque[Note] = deque()
@@ -115,6 +117,7 @@ class Session:
                 self.log.flush()
         except RunError as error:  # it stays in memory; the next commit waits until it can be written
             self.saving.trouble = error.problems[0].message
+        self.forwarding.take(record)
         self.watchdog.beat("whoever reads the records")
         return record
 
@@ -200,6 +203,8 @@ class Session:
         elif (self.wishes.save or scheduled) and not self.interruption.came():
             yield from self.saving.commit("action" if self.wishes.save else "interval")
         yield from self.saving.tell()
+        for text in self.forwarding.remarks():
+            yield from self.note(text, "log_to")
         while self.stalls:
             yield self.stalls.popleft()
         return True

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tunewell import cli
-from tunewell.cli._checks import in_brief, in_full
 from tunewell.cli._events import event
 from tunewell.document import dump_recipe
 from tunewell.inspections import DataCheck, DataChecked, Tested
 from tunewell.recipe import Recipe
+from tunewell.runs.data_checks import in_brief, in_full
 
 CHECKED = DataChecked(
     checks={
