@@ -1,14 +1,18 @@
-# demo: install and train on real data · test: the default tests · check: lint and types · bench: measure
+# demo: install and train on real data, with its page · demo-fault: the same with a fault · test: the default tests · check: lint and types · bench: measure
 PYTHON ?= python3
 PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow check format bench clean
+.PHONY: demo demo-fault test test-slow check format bench clean
 
 demo: $(STAMP)
-	@$(BIN)/tunewell train examples/movie_reviews.yaml
+	@$(BIN)/tunewell train examples/movie_reviews.yaml --watch
+
+# The same with a learning rate a hundred times too high: what is seen, told and done about it.
+demo-fault: $(STAMP)
+	@$(BIN)/tunewell train examples/movie_reviews.yaml --watch --name wrong_rate --set learning_rate=1e-2 --set policy=autopilot
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
