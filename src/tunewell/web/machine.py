@@ -14,7 +14,7 @@ def system(run: WatchedRun) -> dict[str, Any]:
     """Return what is known of the machine that `run` trains on."""
     log = run.log
     looks = log.looks
-    samples = {
+    samples: dict[str, list[Any]] = {
         "time": [look.time for look in looks],
         "step": [look.step for look in looks],
         "cpu": [look.process_share for look in looks],
