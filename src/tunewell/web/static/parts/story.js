@@ -8,7 +8,8 @@ import { Incident } from "./incident.js";
 import { Proposal } from "./proposal.js";
 
 export function Story({ run, overview, onPoint }) {
-  const { proposals = [], incidents = [], asked = [] } = overview;
+  const { incidents = [], asked = [] } = overview;
+  const proposals = ["running", "paused"].includes(overview.run.status) ? (overview.proposals ?? []) : [];
   // What a person asked for stands among the requests already.
   const others = (overview.others ?? []).filter((deed) => !asked.some((one) => one.step === deed.step && one.by === deed.by));
   const [ignored, ignore] = useIgnored(run);

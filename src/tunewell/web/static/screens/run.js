@@ -76,7 +76,8 @@ function Head({ overview }) {
 /** What waits for an answer, said on each tab and each width: its card may stand far below. */
 function Waiting({ overview }) {
   const { proposals = [], run } = overview;
-  if (!proposals.length) return null;
+  // A run that is over takes no answers.
+  if (!proposals.length || !["running", "paused"].includes(run.status)) return null;
   const show = () => {
     go(addressOf(run.id, "overview"));
     setTimeout(() => document.querySelector(".proposal")?.scrollIntoView({ block: "center" }), 200);
