@@ -51,7 +51,8 @@ class Inspected(Fact, tag="inspected", frozen=True, kw_only=True):
     """By layer: the smallest (sampled) gradient number that is not zero, beside the root mean square of those that are
     not. Real gradients come as near to zero as one looks; a hole there was made by rounding."""
     silent_units: dict[str, float] | None = None
-    """By activation: the share of its units that gave (nearly) nothing for every row and position of the batch."""
+    """By activation: the share of its units that gave (nearly) nothing for every row and position of the batch; NaN: there
+    were too few rows to tell."""
     saturated_units: dict[str, float] | None = None
     """By bounded activation (sigmoid, tanh): the share of outputs at its bounds."""
     schedule_ticks: int | None = None

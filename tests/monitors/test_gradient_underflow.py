@@ -57,4 +57,5 @@ def test_where_nearly_all_is_lost_the_output_layer_tells(look: Look, found: Foun
         "second",
     ]
     assert found(GradientUnderflow(), wiped(silent=1.0, head=0.7)) == []
+    assert found(GradientUnderflow(), wiped(silent=math.nan, head=0.7)) == [], "units may be silent unseen"
     assert found(GradientUnderflow(), wiped(silent=0.1, head=0.0)) == []

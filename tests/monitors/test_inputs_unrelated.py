@@ -12,8 +12,8 @@ from tunewell.monitors.inputs_unrelated import InputsUnrelated
 from tunewell.records import Eval
 
 
-def signal(accuracy: float, chance: float = 0.5) -> DataChecked:
-    numbers = {"accuracy": accuracy, "chance": chance, "standard_error": 0.01}
+def signal(accuracy: float, chance: float = 0.5, error: float = 0.01) -> DataChecked:
+    numbers = {"accuracy": accuracy, "chance": chance, "standard_error": error}
     return DataChecked(
         checks={"signal": DataCheck(of=2000, numbers=numbers), "duplicates": DataCheck(of=640)}
     )
@@ -53,6 +53,14 @@ def test_one_of_them_can(
     epoch = [step(n) for n in range(1, 21)]
     records = [started(), signal(told), *epoch, evaluated(20, {"accuracy": accuracy})]
     assert found(InputsUnrelated(), records) == []
+
+
+def test_a_simple_model_of_few_rows_tells_nothing(
+    started: Callable[..., Any], step: Callable[..., Any], found: Callable[..., list]
+) -> None:
+    epoch = [step(n) for n in range(1, 21)]
+    few = signal(0.51, error=0.5 / math.sqrt(64))
+    assert found(InputsUnrelated(), [started(), few, *epoch, evaluated(20, {"accuracy": 0.52})]) == []
 
 
 def test_too_early_to_tell(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tunewell.inspections import Inspected
 from tunewell.monitors import Monitor
 from tunewell.monitors.stall import Stall
 from tunewell.records import Finding, Record, Step
@@ -37,6 +38,19 @@ def test_lasting_slowness_says_whether_it_was_the_data(
     assert one.step <= 115
     assert one.evidence["data_share"] > 0.5
     assert "storage" in one.causes[0]
+
+
+@pytest.mark.parametrize(("frozen", "findings"), [([], 0), (["embeddings", "encoder"], 1)])
+def test_more_layers_that_train_take_longer(
+    step: Callable[..., Step], found: Found, frozen: list[str], findings: int
+) -> None:
+    head = [
+        Inspected(step=1, frozen=["embeddings", "encoder"]),
+        *(step(n, seconds=0.2) for n in range(1, 61)),
+    ]
+    whole = [step(n, seconds=1.5) for n in range(61, 100)]
+    told = found(Stall(), [*head, whole[0], Inspected(step=61, frozen=frozen), *whole[1:]])
+    assert len({one.code for one in told}) == findings
 
 
 def test_quick_steps_may_become_several_times_slower(step: Callable[..., Step], found: Found) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -61,6 +63,10 @@ def test_outputs_at_their_bounds_are_counted() -> None:
     assert looked(model, torch.randn(64, 8))[1]["2.sigmoid"] > 0.9
 
 
-def test_few_rows_say_nothing() -> None:
+def test_few_rows_say_nothing_and_eight_are_enough() -> None:
     model = nn.Sequential(nn.Linear(8, 10), nn.ReLU())
-    assert looked(model, torch.randn(4, 8)) == ({}, {})
+    silent, _ = looked(model, torch.randn(7, 8))
+    assert math.isnan(silent["0.relu"]), "there is one, and nothing can be told of it"
+    with torch.no_grad():
+        model[0].bias.fill_(-100.0)
+    assert looked(model, torch.randn(8, 8))[0] == {"0.relu": 1.0}

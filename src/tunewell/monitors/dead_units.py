@@ -47,12 +47,12 @@ class DeadUnits(msgspec.Struct, frozen=True, kw_only=True):
             return {**self.init(), "looks": state["looks"], "seen": state["seen"]}, []
         if isinstance(record, Step):
             return {**state, "progress": _progress.follow(state["progress"], record)}, []
-        if not isinstance(record, Inspected) or not record.silent_units:
+        if not isinstance(record, Inspected) or all(map(math.isnan, (record.silent_units or {}).values())):
             return state, []
         stands_still = _progress.stands_still(state["progress"])
         silent = {
             name: share
-            for name, share in record.silent_units.items()
+            for name, share in (record.silent_units or {}).items()
             if math.isfinite(share) and share >= self.most
         }
         state = {

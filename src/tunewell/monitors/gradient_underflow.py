@@ -86,8 +86,9 @@ class GradientUnderflow(msgspec.Struct, frozen=True, kw_only=True):
 
     def _is_wiped_out(self, look: Inspected) -> bool:
         zeros = look.zero_gradients or {}
-        silent = max((look.silent_units or {}).values(), default=0.0)
-        return zeros.get(look.output_layer, 0.0) >= self.zeros and silent < self.silent
+        silent = (look.silent_units or {}).values()
+        speaks = all(share < self.silent for share in silent)  # not so where it is NaN: it can't be told
+        return zeros.get(look.output_layer, 0.0) >= self.zeros and speaks
 
     def _rounded(self, zeros: dict[str, float], smallest: dict[str, float]) -> list[str]:
         return [

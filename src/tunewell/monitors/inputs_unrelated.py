@@ -39,6 +39,9 @@ class InputsUnrelated(msgspec.Struct, frozen=True, kw_only=True):
     errors_of_simple: Annotated[float, Meta(gt=0)] = 4.5
     """The same for the simple model: folds share their training rows, so that a cross-validated score varies one and a
     half times as much as one of independent rows (Nadeau and Bengio, 2003)."""
+    weakest: Annotated[float, Meta(gt=0)] = 0.25
+    """How far beyond guessing the simple model's score may be and still count as chance: with few rows its errors are so
+    wide that nothing follows from it."""
     epochs: Annotated[float, Meta(gt=0)] = 0.75
     """Passes over the rows before an evaluation is judged at once: it hardly ever falls on an epoch's last update."""
     earlier: Annotated[float, Meta(gt=0)] = 0.5
@@ -117,7 +120,10 @@ class InputsUnrelated(msgspec.Struct, frozen=True, kw_only=True):
             check = checks["signal"]
             rows = checks["duplicates"].of if "duplicates" in checks else 0
             signal = dict(check.numbers) if "accuracy" in check.numbers else None
-            state = {**state, "signal": signal, "blind": check.why_not, "rows": rows or state["rows"]}
+            blind = check.why_not
+            if signal is not None and self.errors_of_simple * signal["standard_error"] > self.weakest:
+                signal, blind = None, "there are too few rows for a simple model to tell anything"
+            state = {**state, "signal": signal, "blind": blind, "rows": rows or state["rows"]}
         belonging = checks["alignment"].numbers if "alignment" in checks else {}
         if "own" not in belonging:
             return state, []

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
+from tunewell.inspections import Inspected
 from tunewell.monitors._protocol import State, Verdict, judged
 from tunewell.monitors._statistics import is_usable, mean, median, pushed, quantile
 from tunewell.records import Finding, Record, StageBegan, Started, Step
@@ -39,17 +40,19 @@ class Stall(msgspec.Struct, frozen=True, kw_only=True):
     slower_seconds: Annotated[float, Meta(gt=0)] = 0.5
     """Lasting slowness costs at least this much an update."""
 
-    reads: ClassVar[tuple[type, ...]] = (Started, StageBegan, Step)
+    reads: ClassVar[tuple[type, ...]] = (Started, StageBegan, Step, Inspected)
     explains: ClassVar[tuple[str, ...]] = ()
 
     def init(self) -> State:
         """Return the state before any record."""
-        return {"seconds": [], "data_seconds": [], "seen": ""}
+        return {"seconds": [], "data_seconds": [], "frozen": None, "seen": ""}
 
     def update(self, state: State, record: Record) -> tuple[State, list[Finding]]:
         """Judge the time of each update."""
         if isinstance(record, Started | StageBegan):
             return {**state, "seconds": [], "data_seconds": []}, []
+        if isinstance(record, Inspected) and record.frozen is not None:
+            return self._looked(state, record.frozen), []
         if not isinstance(record, Step):
             return state, []
         size = self.window + self.recent
@@ -66,6 +69,12 @@ class Stall(msgspec.Struct, frozen=True, kw_only=True):
         if finding is None:
             return state, []
         return {**state, "seen": finding.summary}, [finding]
+
+    def _looked(self, state: State, frozen: list[str]) -> State:
+        """Begin to compare anew where other layers train than did: with more of them an update rightly takes longer."""
+        has_changed = state["frozen"] is not None and state["frozen"] != frozen
+        known = {**state, "frozen": frozen}
+        return {**known, "seconds": [], "data_seconds": []} if has_changed else known
 
     def verdict(self, state: State) -> Verdict:
         """Return what can be said up to now."""

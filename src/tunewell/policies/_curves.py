@@ -142,7 +142,9 @@ def _truth(value: bool | None) -> float | None:
 
 
 def _largest(shares: dict[str, float] | None) -> float | None:
-    return max(shares.values(), default=0.0) if shares is not None else None
+    return (
+        None if shares is None else max((one for one in shares.values() if not math.isnan(one)), default=0.0)
+    )
 
 
 def _pushed(window: Sequence[T], value: T, size: int) -> list[T]:
