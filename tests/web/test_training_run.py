@@ -59,20 +59,54 @@ def test_a_training_is_followed_from_its_first_update_to_its_end(
     losses = [one["losses"][-1] for one in rows_told["rows"]]
     assert losses == sorted(losses, reverse=True)
     _check_point(site.client, run)
+    _check_predictions(site.client, run)
+    report = site.client.get(f"/report/{run}")
+    assert report.body == (tmp_path / "runs" / "first" / "report.html").read_bytes()
+    assert "sandbox" in report.headers["content-security-policy"]
 
 
 def _check_point(client: Client, run: str) -> None:
     """The rows of an update are those that made its loss: their losses then, averaged, are near it."""
+    told = client.get(f"/api/runs/{run}/points/3").json
+    assert len(told["rows"]) > 1, "rows are told before their texts"
     until = time.monotonic() + 60
     while (told := client.get(f"/api/runs/{run}/points/3").json).get("pending"):
         assert time.monotonic() < until
     assert told["why_not"] == ""
-    assert len(told["rows"]) > 1
+    assert all(one["text"] and one["label"] for one in told["rows"])
+    for one in told["rows"]:
+        then, now = one["predicted_then"], one["predicted_now"]
+        assert {then["label"], now["label"]} <= {"good", "bad"}
+        assert 0.5 <= then["probability"] <= 1
+        assert one["changed"] == (then["label"] != now["label"])
     then = [one["then"] for one in told["rows"]]
     assert sum(then) / len(then) == pytest.approx(told["loss"], rel=0.02)
     assert sum(one["share"] for one in told["rows"]) == pytest.approx(1)
     assert told["branch"].startswith("tunewell branch first@")
     assert client.get(f"/api/runs/{run}/points/99999").status == 404
+
+
+def _check_predictions(client: Client, run: str) -> None:
+    """Rows say what was predicted of them and when; those of which another class is predicted now come first."""
+    path = f"/api/runs/{run}/rows?limit=500&order=change"
+    steps = client.get(f"/api/runs/{run}").json["run"]["total_steps"]
+    rows = client.get(path).json["rows"]
+    for row in rows:
+        assert [one[0] for one in row["predicted"]] == [steps * epoch // 4 for epoch in (1, 2, 3, 4)]
+        assert all(one[1] in {"good", "bad"} and 0.5 <= one[2] <= 1 for one in row["predicted"])
+    changed = [row["predicted"][0][1] != row["predicted"][-1][1] for row in rows]
+    assert any(changed)
+    assert changed == sorted(changed, reverse=True)
+    evals = [one for one in client.get(f"/api/runs/{run}").json["evals"] if one["split"] == "validation"]
+    validation = client.get(f"{path}&split=validation").json["rows"]
+    assert len(validation) == evals[0]["rows"]
+    made = [one[0] for one in validation[0]["predicted"]]
+    assert made == [one["step"] for one in evals][: len(made)], "but for that of the best weights, at the end"
+    right = sum(row["predicted"][-1][1] == row["label"] for row in validation)
+    assert right / len(validation) == pytest.approx(evals[len(made) - 1]["metrics"]["accuracy"])
+    last = [row["losses"][-1] for row in validation]
+    assert sum(last) / len(last) == pytest.approx(evals[len(made) - 1]["loss"], rel=1e-3)
+    assert client.get(f"{path}&split=test").status == 400
 
 
 def test_train_watch_prints_a_link_and_how_to_end_the_server(tmp_path: Path, recipe_file: Path) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from sites import BEGAN, Site, append, ended, evaluation, started, step, write_run
 
-from tunewell.actions import SetLearningRate
+from tunewell.actions import ExcludeRows, SetLearningRate
 from tunewell.inspections import DataCheck, DataChecked, Inspected, RowsReviewed, Suspect
-from tunewell.records import Acted, Committed, Finding, Record
+from tunewell.records import Acted, Committed, Ended, Finding, Record, Rewound
+from tunewell.runs.folder import RunFolder
+from tunewell.runs.summary import store
 
 HOSTILE = '<img src=x onerror="alert(1)">'
 
@@ -275,3 +278,91 @@ def test_a_folder_without_a_log_and_a_root_without_runs(
     told = site.client.get(f"/api/runs/{site.client.run_id()}").json
     assert told["facts"]["model"] == ""
     assert site.client.get(f"/api/runs/{site.client.run_id()}/series").json["x"] == []
+
+
+def test_a_run_without_an_order_of_its_rows_says_so(site: Site) -> None:
+    told = site.client.get(f"/api/runs/{site.client.run_id()}/points/7").json
+    assert (told["rows"], told["pending"]) == ([], False)
+    assert "keeps no order of its rows" in told["why_not"]
+    assert told["loss"] == pytest.approx(1.93)
+
+
+def test_rows_of_a_point_are_those_of_its_own_course_and_time(
+    tmp_path: Path, serve_runs: Callable[..., Site]
+) -> None:
+    from tunewell.data.point_rows import OrderFacts, order_of, write_order
+    from tunewell.runs.row_history import RowHistory
+    from tunewell.runs.row_predictions import history_of_predictions
+
+    ids, lengths = [100 + n for n in range(40)], [5] * 40
+    facts = OrderFacts(version=1, seed=3, batch_size=8, max_tokens=None, group_by_length=False)
+    out = ids[int(order_of(lengths, facts).batch_at(3)[0])]
+    left = Acted(step=2, action=ExcludeRows([out]), by="anna", reason="r", outcome="applied")
+    commit = Committed(step=2, commit=1, folder="0001-step-2", bytes=5, seconds=0.1, reason="interval")
+    back = Rewound(step=3, to_step=2, commit=1, reason="rollback")
+    undone = step(3, cursor=2)
+    records = [step(1), step(2), commit, undone, left, back, step(3, cursor=3, worst_rows=[(ids[1], 9.0)])]
+    site, path = site_of(tmp_path, serve_runs, started(), *records)
+    rows = tmp_path / "runs" / "first" / "rows"
+    history, guesses = RowHistory(rows, ids), history_of_predictions(rows, ids)
+    history.note(0, ids, [float(row - 99) for row in ids])
+    guesses.note(0, ids, [0.0] * 40, [0.75] * 40)
+    guesses.note(1, ids[:20], [1.0] * 20, [0.5] * 20)
+    history.write()
+    guesses.write()
+    write_order(rows, lengths, facts)
+    told = site.client.get(f"{path}/points/3").json
+    batch = {ids[place] for place in order_of(lengths, facts).batch_at(3)}
+    assert {one["row"] for one in told["rows"]} == batch - {out}
+    assert [one["then"] for one in told["rows"]] == sorted((row - 99 for row in batch - {out}), reverse=True)
+    assert "text can't be" in told["why_not"], "the data of this recipe is not there"
+    for one in told["rows"]:
+        assert one["changed"] == (one["row"] in ids[:20])
+        assert one["predicted_then"] == {"label": "0", "probability": 0.75}
+
+
+def test_a_report_is_made_of_a_run_as_it_stands(tmp_path: Path, serve_runs: Callable[..., Site]) -> None:
+    cut = Ended(time=BEGAN + 9, step=9, status="interrupted", reason=HOSTILE, seconds=9)
+    site, path = site_of(tmp_path, serve_runs, started(), *map(step, range(1, 10)), cut)
+    run = path.rpartition("/")[2]
+    (tmp_path / "runs" / "first" / "report.html").write_text("of before")
+    answer = site.client.get(f"/report/{run}")
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "sandbox" in answer.headers["content-security-policy"]
+    page = answer.body.decode()
+    assert "nterrupted" in page
+    assert HOSTILE not in page
+    assert (tmp_path / "runs" / "first" / "report.html").read_text() == "of before", "reading writes nothing"
+
+
+def test_a_run_that_only_has_a_recipe_has_no_report(tmp_path: Path, serve_runs: Callable[..., Site]) -> None:
+    (tmp_path / "runs" / "first").mkdir(parents=True)
+    (tmp_path / "runs" / "first" / "recipe.yaml").write_text("model: tiny\n")
+    site = serve_runs(tmp_path / "runs")
+    assert site.client.get(f"/report/{site.client.run_id()}").status == 404
+
+
+@pytest.mark.parametrize("recovers", [True, False])
+@pytest.mark.parametrize("trains", [True, False])
+def test_the_list_says_what_the_run_s_own_page_says(
+    tmp_path: Path, serve_runs: Callable[..., Site], recovers: bool, trains: bool
+) -> None:
+    found = Finding(
+        step=30, monitor="loss_spike", code="loss_spike", severity="critical", summary="s", meaning="m",
+        evidence={"expected": 1.0},
+    )  # fmt: skip
+    after = [step(n, 1.0 if recovers else 8.0) for n in range(31, 90)]
+    records = [started(), *map(step, range(1, 30)), step(30, 8.0), found, *after]
+    folder = write_run(tmp_path / "runs" / "first", [*records, *([] if trains else [ended(89)])])
+    run = RunFolder(folder)
+    if not trains:
+        store(run)
+    with run.hold() if trains else nullcontext():
+        site = serve_runs(tmp_path / "runs")
+        (row,) = site.client.get("/api/runs").json["runs"]
+        page = site.client.get(f"/api/runs/{row['id']}").json
+        assert (row["level"], row["words"]) == (page["run"]["level"], page["run"]["words"])
+        assert (row["level"] == "good") == all(one["recovered"] for one in page["incidents"])
+        assert page["incidents"]
+        assert (page["incidents"][0]["recovered"] is True) == recovers

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from tunewell.actions import ExcludeRows, IncludeRows
 from tunewell.data.batches import BatchOrder
 from tunewell.problems import Problem, RunError
-from tunewell.records import Acted, Record, Step
+from tunewell.records import Record, Step
+from tunewell.runs.control import excluded
 from tunewell.runs.disk import in_words, write_durably
 from tunewell.runs.folder import RunFolder
-from tunewell.runs.row_history import read_row_history, read_rows, read_sealed, seal
-from tunewell.runs.row_predictions import Guess, read_predictions
+from tunewell.runs.row_history import read_epoch, read_rows, read_sealed, seal, written_epochs
+from tunewell.runs.row_predictions import PREDICTED, Guess
 from tunewell.runs.timeline import timeline
 
 _LENGTHS, _ORDER = "lengths.bin", "order.json"
@@ -103,48 +104,85 @@ def rows_of_point(run: RunFolder, records: Sequence[Record], step: int) -> Point
     None where there is no such update, or the order of its rows is not known. Raises `RunError` for damaged files.
     """
     wanted = next((one for one in timeline(records) if isinstance(one, Step) and one.step == step), None)
-    order, ids = read_order(run.rows), read_rows(run.rows)
-    if wanted is None or order is None or ids is None:
+    if wanted is None:
         return None
-    excluded = _excluded_before(records, wanted)
-    rows = [ids[place] for place in order.batch_at(wanted.cursor).tolist() if ids[place] not in excluded]
-    epoch = int(order.epoch_at(wanted.cursor))
-    losses, predictions = read_row_history(run.rows), read_predictions(run.rows)
-    known = {row: dict(predictions.of_training(row)) for row in rows}
-    then = {row: _at(losses.get(row, []), epoch) for row in rows}
+    before = takewhile(lambda record: record != wanted, records)  # a rollback gives no row back
+    return rows_of_update(run, step, wanted.cursor, excluded(list(before)))
+
+
+def rows_of_update(run: RunFolder, step: int, cursor: int, left_out: Collection[int]) -> PointRows | None:
+    """Return the rows of the update `step` whose batch is that at `cursor`, those of `left_out` not in it.
+
+    None where the order of the rows is not known. Raises `RunError` for damaged files. Of the epochs it reads as many as it
+    takes: that of the update, and from the newest on until each row was seen.
+    """
+    order, ids = read_order(run.rows), read_rows(run.rows)
+    if order is None or ids is None:
+        return None
+    places = [place for place in order.batch_at(cursor).tolist() if ids[place] not in left_out]
+    epoch = int(order.epoch_at(cursor))
+    losses, guesses = _Losses(run.rows, len(ids)), _Guesses(run.rows, len(ids))
+    then = {place: losses.at(place, epoch) for place in places}
     total = sum(loss for loss in then.values() if loss is not None)
     found = [
         PointRow(
-            row=row,
-            then=then[row],
-            now=next((_finite(loss) for loss in reversed(losses.get(row, [])) if not math.isnan(loss)), None),
-            share=None if (loss := then[row]) is None or total <= 0 else loss / total,
-            predicted_then=known[row].get(epoch),
-            predicted_now=known[row][max(known[row])] if known[row] else None,
+            row=ids[place],
+            then=then[place],
+            now=losses.newest(place),
+            share=None if (loss := then[place]) is None or total <= 0 else loss / total,
+            predicted_then=guesses.at(place, epoch),
+            predicted_now=guesses.newest(place),
         )
-        for row in rows
+        for place in places
     ]
     found.sort(key=lambda one: -(one.then if one.then is not None else -math.inf))
-    return PointRows(step=step, cursor=wanted.cursor, epoch=epoch, rows=found)
+    return PointRows(step=step, cursor=cursor, epoch=epoch, rows=found)
 
 
-def _excluded_before(records: Sequence[Record], step: Step) -> set[int]:
-    """Return the rows that were left out when `step` was made; a rollback gives none of them back."""
-    excluded: set[int] = set()
-    for record in records:
-        if record == step:
-            break
-        if isinstance(record, Acted) and record.outcome == "applied":
-            if isinstance(record.action, ExcludeRows):
-                excluded.update(record.action.rows)
-            elif isinstance(record.action, IncludeRows):
-                excluded.difference_update(record.action.rows)
-    return excluded
+class _Losses:
+    """Losses of training rows by place, each epoch read when it is asked for."""
+
+    def __init__(self, folder: Path, num_rows: int) -> None:
+        self._folder, self._num_rows = folder, num_rows
+        self._epochs = written_epochs(folder)
+        self._read: dict[int, array[float]] = {}
+
+    def at(self, place: int, epoch: int) -> float | None:
+        """Return the loss in `epoch`; None: not written, not seen, or not finite."""
+        loss = self._of(epoch)[place] if epoch in self._epochs else math.nan
+        return loss if math.isfinite(loss) else None
+
+    def newest(self, place: int) -> float | None:
+        """Return the loss in the newest epoch in which the row was seen; None where that is not finite."""
+        seen = (loss for epoch in reversed(self._epochs) if not math.isnan(loss := self._of(epoch)[place]))
+        loss = next(seen, math.nan)
+        return loss if math.isfinite(loss) else None
+
+    def _of(self, epoch: int) -> array[float]:
+        if epoch not in self._read:
+            self._read[epoch] = read_epoch(self._folder, epoch, self._num_rows)
+        return self._read[epoch]
 
 
-def _at(losses: Sequence[float], epoch: int) -> float | None:
-    return _finite(losses[epoch]) if epoch < len(losses) else None
+class _Guesses:
+    """What was predicted of training rows by place, each epoch read when it is asked for."""
 
+    def __init__(self, folder: Path, num_rows: int) -> None:
+        self._folder, self._num_rows = folder, num_rows
+        self._epochs = written_epochs(folder, PREDICTED)
+        self._read: dict[int, array[float]] = {}
 
-def _finite(loss: float) -> float | None:
-    return loss if math.isfinite(loss) else None
+    def at(self, place: int, epoch: int) -> Guess | None:
+        """Return what was predicted in `epoch`; None: not written, or not seen."""
+        if epoch not in self._epochs:
+            return None
+        if epoch not in self._read:
+            self._read[epoch] = read_epoch(self._folder, epoch, self._num_rows, PREDICTED, width=2)
+        predicted, probability = (self._read[epoch][place + k * self._num_rows] for k in range(2))
+        if not math.isfinite(predicted):
+            return None
+        return Guess(None, predicted, probability if math.isfinite(probability) else None)
+
+    def newest(self, place: int) -> Guess | None:
+        """Return what was predicted in the newest epoch in which the row was seen."""
+        return next((guess for epoch in reversed(self._epochs) if (guess := self.at(place, epoch))), None)

@@ -54,7 +54,7 @@ class Health(msgspec.Struct, frozen=True):
 def health(summary: Summary, incidents: Sequence[Incident] | None = None, *, paused: bool = False) -> Health:
     """Return how the run of `summary` is doing.
 
-    Without `incidents` (a list of many runs) its findings are only counted, and whether it recovered is not told.
+    Without `incidents` (a list of many runs) what the summary knows of them counts; where it knows nothing, all findings do.
     """
     status = "paused" if paused and summary.status == "running" else summary.status
     where = _where(summary)
@@ -77,7 +77,7 @@ def health(summary: Summary, incidents: Sequence[Incident] | None = None, *, pau
             "attention", f"{state}, needs attention{where}", f"{state}{reason}, but {trouble}{where}"
         )
     level = "good" if status == "completed" else "off"
-    if status == "stopped" and incidents is None:
+    if status == "stopped" and incidents is None and summary.open_incidents is None:
         level = "attention"
     return Health(level, f"{state}{where}", f"{state}{reason}{where}{mended}")
 
@@ -101,11 +101,17 @@ def _where(summary: Summary) -> str:
 
 
 def _counted_trouble(summary: Summary) -> str:
-    told = [
-        f"{count:,} {kind}" for kind in ("critical", "warning") if (count := summary.findings.get(kind, 0))
-    ]
-    many = sum(summary.findings.get(kind, 0) for kind in ("critical", "warning"))
-    return f"{' and '.join(told)} finding{'' if many == 1 else 's'}" if told else ""
+    counted, what = _counts(summary)
+    kinds = ("critical", "warning", "info") if what == "incident" else ("critical", "warning")
+    told = [f"{count:,} {kind}" for kind in kinds if (count := counted.get(kind, 0))]
+    many = sum(counted.get(kind, 0) for kind in kinds)
+    return f"{' and '.join(told)} {what}{'' if many == 1 else 's'}" if told else ""
+
+
+def _counts(summary: Summary) -> tuple[dict[str, int], str]:
+    if summary.open_incidents is not None:
+        return summary.open_incidents, "incident"
+    return summary.findings, "finding"
 
 
 def _open_trouble(incidents: Sequence[Incident]) -> str:
@@ -126,5 +132,5 @@ def _mended(incidents: Sequence[Incident]) -> str:
 
 def _is_critical(summary: Summary, incidents: Sequence[Incident] | None) -> bool:
     if incidents is None:
-        return bool(summary.findings.get("critical"))
+        return bool(_counts(summary)[0].get("critical"))
     return any(one.severity == "critical" and is_open(one) for one in incidents)

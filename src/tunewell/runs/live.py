@@ -74,8 +74,6 @@ class LiveLog:
         """What was measured of the machine, thinned out where it is much."""
         self.damaged = 0
         self.first_damage = ""
-        self.last_step_place = 0
-        """How many of `records` stand before the last update that counts."""
         self._tail = b""
         self.steps_seen = 0
         """Updates in the log, undone ones too."""
@@ -130,7 +128,6 @@ class LiveLog:
     def _take_steps(self, text: bytes) -> None:
         try:
             self.steps_seen += self.columns.extend(text, self.steps_seen)
-            self.last_step_place = len(self.records)
         except (msgspec.DecodeError, UnicodeDecodeError):
             for line in text.split(b"\n")[:-1]:
                 self._take_doubtful(line)
@@ -147,7 +144,6 @@ class LiveLog:
     def _append(self, step: Step) -> None:
         self.columns.append(step, self.steps_seen)
         self.steps_seen += 1
-        self.last_step_place = len(self.records)
 
     def _take_other(self, line: bytes, offset: int) -> None:
         try:
@@ -201,7 +197,6 @@ class LiveLog:
         if first < len(steps):
             self.undone.append(Undone(self.columns.cut(first), record.to_step))
             self.generation += 1
-        self.last_step_place = len(self.records)
 
     def _restore(self, record: Rewound) -> None:
         """Go back to a course that had been left: rare, so `timeline` itself is asked which updates count."""
@@ -220,7 +215,6 @@ class LiveLog:
         present = {one.commit for one in line if isinstance(one, Committed)}
         self._given_up = set(self._seen_at) - present
         self.generation += 1
-        self.last_step_place = len(self.records)
 
     def last_step(self) -> Step | None:
         """Return the last update that counts, as far as columns hold it."""
@@ -228,6 +222,15 @@ class LiveLog:
             return None
         values = {name: self.columns[name][-1] for name in FIELDS if name not in {"given", "max_grad_norm"}}
         return Step(**{**values, "skipped": bool(values["skipped"])}, stage=0)
+
+    @property
+    def last_step_place(self) -> int:
+        """How many of `records` stand in the log before the last update that counts."""
+        return bisect_right(self._seen_before, self.columns.places[-1]) if len(self.columns) else 0
+
+    def records_before(self, at: int) -> list[Record]:
+        """Return those of `records` that stand in the log before the update at index `at` of `columns`."""
+        return self.records[: bisect_right(self._seen_before, self.columns.places[at])]
 
     @property
     def started(self) -> Started | None:

@@ -156,6 +156,20 @@ def read_epochs(folder: Path, name: str = _LOSSES) -> dict[int, array[float]]:
     return {number: read_sealed(path, array("f")) for number, path in _epoch_files(folder, name)}
 
 
+def written_epochs(folder: Path, name: str = _LOSSES) -> list[int]:
+    """Return the epochs of which there is a file, oldest first."""
+    return [number for number, _ in _epoch_files(folder, name)]
+
+
+def read_epoch(folder: Path, epoch: int, num_rows: int, name: str = _LOSSES, width: int = 1) -> array[float]:
+    """Return the numbers of one epoch, (width × num_rows,); `RunError` names a file that is damaged or missing."""
+    path = _epoch_file(folder, epoch, name)
+    numbers = read_sealed(path, array("f"))
+    if len(numbers) != width * num_rows:
+        raise _damaged(path, f"holds {len(numbers):,} numbers where {_IDS} holds {num_rows:,} rows")
+    return numbers
+
+
 def _epoch_file(folder: Path, epoch: int, name: str) -> Path:
     return folder / f"{name}-{epoch:04d}.bin"
 

@@ -136,6 +136,11 @@ def read_predictions(folder: Path) -> Predictions:
     )
 
 
+def evaluations(folder: Path) -> list[tuple[int, int]]:
+    """Return (cursor, step) of each evaluation that was written, oldest first."""
+    return [(cursor, step) for cursor, step, _ in _evaluations(folder)]
+
+
 def _evaluations(folder: Path) -> list[tuple[int, int, Path]]:
     matches = [(_VALIDATION_NAME.fullmatch(path.name), path) for path in folder.glob("validation-*.bin")]
     found = [(int(match[1]), int(match[2]), path) for match, path in matches if match]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -33,6 +34,7 @@ from tunewell.records import (
 from tunewell.runs.control import is_paused
 from tunewell.runs.disk import in_words, write_durably
 from tunewell.runs.folder import RunFolder
+from tunewell.runs.live import LiveLog
 from tunewell.runs.timeline import timeline
 
 Status = Literal[
@@ -71,6 +73,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """On the test rows at the end."""
     findings: dict[str, int] = {}
     """How many of each severity."""
+    open_incidents: dict[str, int] | None = None
+    """How many incidents of each severity nothing has mended; None: not counted."""
     actions: int = 0
     """Applied by policies and people; the recipe's own not counted."""
     rewinds: int = 0
@@ -133,9 +137,8 @@ def store(run: RunFolder) -> None:
     Reads the whole log, so it is for a run's end, not for each of its steps.
     """
     length = run.log.stat().st_size if run.log.exists() else 0
-    text = msgspec.json.encode(
-        spell_non_finite(msgspec.to_builtins(_Index(log_bytes=length, summary=summarize(run.path))))
-    )
+    known = msgspec.structs.replace(summarize(run.path), open_incidents=open_incidents(run))
+    text = msgspec.json.encode(spell_non_finite(msgspec.to_builtins(_Index(log_bytes=length, summary=known))))
     with in_words("write the summary", run.summary):
         write_durably(run.summary, b'{"index":%b,\n"sha256":"%b"}\n' % (text, _digest(text)))
 
@@ -143,6 +146,24 @@ def store(run: RunFolder) -> None:
 def stored(run: RunFolder) -> Summary | None:
     """Return the summary in the index of `run`; None where it is missing, damaged or not of the log as it is."""
     return _stored(str(run.path))
+
+
+def open_incidents(run: RunFolder, log: LiveLog | None = None) -> dict[str, int] | None:
+    """Return how many incidents of each severity nothing has mended; `log`: the run's, where it has been read.
+
+    None where the log can't be read.
+    """
+    from tunewell.runs.excerpt import excerpt
+    from tunewell.runs.incidents import incidents  # it brings the policies along: a list does without
+
+    try:
+        if log is None:
+            log = LiveLog(run.log)
+            log.advance()
+        found, _ = incidents(excerpt(log))
+    except OSError:
+        return None
+    return dict(Counter(one.severity for one in found if one.recovered is not True))
 
 
 class _Index(msgspec.Struct, frozen=True):

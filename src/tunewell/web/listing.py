@@ -17,7 +17,8 @@ from tunewell.runs import control
 from tunewell.runs.folder import RunFolder
 from tunewell.runs.health import health
 from tunewell.runs.inbox import Label, label, read_all
-from tunewell.runs.summary import Summary, end_of, list_runs, stored, summarize
+from tunewell.runs.live import LiveLog
+from tunewell.runs.summary import Summary, end_of, list_runs, open_incidents, stored, summarize
 from tunewell.web.root import Root
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 Sort = Literal["started", "updated", "name", "status", "step", "loss", "metric", "seconds", "test"]
 _MOST_LIVELY = 50
+_LOGS_BYTES = 64 << 20
+_Followed = tuple[LiveLog, tuple[int, int], dict[str, int] | None]
+"""A log, how much of its story was known, and what was open then."""
 _ALIVE = {"running", "paused"}
 
 
@@ -103,6 +107,7 @@ class Listing:
         self._is_read = False
         self.version = 0
         self._touched: dict[str, float] = {}
+        self._logs: dict[str, _Followed] = {}
 
     def rows(self) -> list[Row]:
         """Return all rows, the run that began last first; reads the folder where that has not been done."""
@@ -159,7 +164,8 @@ class Listing:
     def _read_all(self) -> None:
         self._is_read = True
         for summary in list_runs(self._root.path):
-            self._put(os.path.basename(summary.path), summary)
+            name = os.path.basename(summary.path)
+            self._put(name, self._with_incidents(RunFolder(self._root.path / name), summary))
 
     def _look_again(self) -> bool:
         """Read folders that were not there before, and forget those that are gone."""
@@ -180,10 +186,34 @@ class Listing:
         try:
             if not run.exists():
                 return False
-            summary = stored(run) or summarize(run.path, quick=True)
+            summary = stored(run) or self._with_incidents(run, summarize(run.path, quick=True))
         except (RunError, OSError):
             return False
         return self._put(name, summary)
+
+    def _with_incidents(self, run: RunFolder, summary: Summary) -> Summary:
+        """Return `summary` with what is still open of a run that trains, as its own page tells it; the list stays quick."""
+        name = run.path.name
+        trouble = summary.findings.get("warning", 0) + summary.findings.get("critical", 0)
+        if summary.status not in _ALIVE or summary.open_incidents is not None or not trouble:
+            self._logs.pop(name, None)
+            return summary
+        begun: _Followed = (LiveLog(run.log), (0, 0), None)
+        log, known, found = self._logs.pop(name, begun)
+        try:
+            self._root.check(run)
+            log.advance()
+        except (LookupError, OSError):
+            return summary
+        now = (log.read_anew, len(log.records))
+        if found is None or now != known:  # as on its page: between two updates nothing else is told
+            found = open_incidents(run, log)
+        self._logs[name] = (log, now, found)
+        while (
+            len(self._logs) > 1 and sum(one.columns.bytes for one, _, _ in self._logs.values()) > _LOGS_BYTES
+        ):
+            del self._logs[next(iter(self._logs))]
+        return msgspec.structs.replace(summary, open_incidents=found)
 
     def _put(self, name: str, summary: Summary) -> bool:
         run = RunFolder(self._root.path / name)

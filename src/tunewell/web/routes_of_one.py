@@ -6,18 +6,22 @@ import os
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
+from tunewell.runs.summary import stored
 from tunewell.web.answers import AskError, answer, choice, encoded, number, plain, run_id, whole
 from tunewell.web.looks import layers
 from tunewell.web.machine import system
 from tunewell.web.routes_of_many import hub_of
+from tunewell.web.rows_process import Question
 from tunewell.web.series import AXES, MOST_KEYS, MOST_POINTS, is_key, series
 from tunewell.web.story import cursor, overview
 from tunewell.web.watched import WatchedRun
 
 _LOG_BYTES = 1 << 20
+_FINISHED = {"completed", "stopped", "failed"}
+"""A run that ended so left its report; it is made anew where the run went on since."""
 
 
 async def one(request: Request) -> Response:
@@ -61,12 +65,19 @@ async def log(request: Request) -> Response:
 
 
 async def report(request: Request) -> Response:
-    """Return the report that a finished run left."""
+    """Return the report that a finished run left, or one of the run as it stands."""
     hub = hub_of(request)
-    path = hub.root.inside(hub.root.run(run_id(request)).path / "report.html")
-    if not path.is_file():
-        raise AskError("this run has no report yet", "it is written when a run ends", status=404)
-    return FileResponse(path, media_type="text/html")
+    run = hub.root.run(run_id(request))
+    path = hub.root.inside(run.report)
+    known = await hub.thread(lambda: stored(run))
+    if known is not None and known.status in _FINISHED and path.is_file():
+        return FileResponse(path, media_type="text/html")
+    if not run.log.is_file():
+        raise AskError("this run has no report yet", "it has not begun to log; ask again later", status=404)
+    told = await hub.rows.ask(
+        Question(run=str(run.path), want="report")
+    )  # a long log takes a while: not here
+    return HTMLResponse(told["report"])
 
 
 async def of_layers(request: Request) -> Response:

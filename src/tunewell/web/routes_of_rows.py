@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tunewell.records import Step
+from tunewell.problems import InputError
+from tunewell.records import Eval, Record, Step
 from tunewell.runs import checkpoints, control
 from tunewell.runs.downsample import finite
+from tunewell.runs.live import LiveLog
+from tunewell.runs.row_predictions import Guess, evaluations
 from tunewell.web.answers import AskError, answer, choice, run_id, whole
 from tunewell.web.data import data, suspects
 from tunewell.web.flags import flags
 from tunewell.web.looks import index_of, steps_at
 from tunewell.web.routes_of_many import hub_of
-from tunewell.web.rows_process import Question
+from tunewell.web.rows_process import Question, in_words
 from tunewell.web.watched import WatchedRun
 
 ORDERS = ("loss", "change", "forgotten", "suspected")
 _TEXTS = 200
 _NEAR = 1
 _PATIENCE = 1.5
+_FIGURES = ("loss", "learning_rate", "gradient_norm")
+_NO_ORDER = (
+    "which rows made this update is not known: the run keeps no order of its rows (runs that `tunewell train` made from "
+    "now on do; another program's loop, and an older run, do not)"
+)
 
 
 async def about_data(request: Request) -> Response:
@@ -52,24 +62,45 @@ async def rows(request: Request) -> Response:
     order = choice(request, "order", "loss", ORDERS)
     offset, limit = whole(request, "offset", 0, 0, 10**9), whole(request, "limit", 50, 1, 500)
 
-    def known(run: WatchedRun) -> tuple[list[tuple[int, float]], list[int]]:
-        return [(one["row"], one["confidence"]) for one in suspects(run)], sorted(
-            control.excluded(run.log.records)
+    def known(run: WatchedRun) -> Question:
+        records = run.log.records
+        return Question(
+            run=str(run.folder.path),
+            want="rows",
+            split=choice(request, "split", "train", ("train", "validation")),
+            order=order,
+            offset=offset,
+            limit=limit,
+            label=request.query_params.get("label", "")[:500],
+            search=request.query_params.get("search", "")[:500],
+            suspects=[(one["row"], one["confidence"]) for one in suspects(run)],
+            excluded=sorted(control.excluded(records)),
+            classes=classes_of(records),
+            epoch_steps=_epoch_steps(run.log),
+            evaluated=_evaluated(run),
         )
 
-    suspected, excluded = await hub.ask(run_id(request), known)
-    question = Question(
-        run=str(hub.run(run_id(request)).folder.path),
-        want="rows",
-        order=order,
-        offset=offset,
-        limit=limit,
-        label=request.query_params.get("label", "")[:500],
-        search=request.query_params.get("search", "")[:500],
-        suspects=suspected,
-        excluded=excluded,
-    )
+    question = await hub.ask(run_id(request), known)
     return answer(await hub.rows.ask(question))
+
+
+def _epoch_steps(log: LiveLog) -> list[int]:
+    """Return the step at which each epoch ended; of the one under way, the last."""
+    epochs, steps = log.columns["epoch"], log.columns["step"]
+    last = math.ceil(epochs[-1] - 1e-9) if len(steps) else 0
+    ends = [bisect_right(epochs, epoch + 1e-9) for epoch in range(1, last + 1)]
+    return [int(steps[end - 1]) for end in ends if end]
+
+
+def _evaluated(run: WatchedRun) -> list[tuple[int, int]]:
+    """Return (step, cursor) of each evaluation that no rollback undid: a cursor never rewinds, so it tells the course."""
+    steps, cursors = run.log.columns["step"], run.log.columns["cursor"]
+    found = []
+    for cursor, step in evaluations(run.folder.rows):
+        at = bisect_right(steps, step)  # the update behind it
+        if (at == 0 or cursors[at - 1] < cursor) and (at == len(steps) or cursors[at] >= cursor):
+            found.append((step, cursor))
+    return found
 
 
 async def point(request: Request) -> Response:
@@ -77,21 +108,24 @@ async def point(request: Request) -> Response:
     hub = hub_of(request)
     step: int = request.path_params["step"]
     found = await hub.ask(run_id(request), lambda run: _point(run, step))
+    wanted = [one["row"] for one in found["rows"]]
+    if not wanted:
+        return answer(found)
     run = hub.run(run_id(request))
-    excluded, then, cursor, epoch = found.pop("excluded"), found.pop("then"), found["cursor"], found["epoch"]
-    question = Question(run=str(run.folder.path), want="batch", cursor=cursor, excluded=excluded)
-    asked = asyncio.ensure_future(hub.rows.ask(question))
+    asked = asyncio.ensure_future(hub.rows.ask(Question(run=str(run.folder.path), want="texts", rows=wanted)))
     hub.keep_task(asked)
     done, _ = await asyncio.wait({asked}, timeout=_PATIENCE)
-    if not done:  # the tokenizer is being loaded: what is known goes first, the page asks again
-        return answer({**found, "rows": [], "why_not": "", "pending": True})
+    if not done:  # the data is being read: what is known goes first, the page asks again for the texts
+        return answer({**found, "pending": True})
     try:
         told = asked.result()
     except AskError as error:
         told = {"rows": [], "why_not": error.fix or error.error}
-    found |= {"why_not": told["why_not"], "pending": False}
-    found["rows"] = _shares([_of_batch(one, then, epoch) for one in told["rows"]])
-    return answer(found)
+    by_row = {one["row"]: one for one in told["rows"]}
+    for one in found["rows"]:
+        known = by_row.get(one["row"], {})
+        one |= {name: known.get(name) for name in ("text", "label", "place")}
+    return answer({**found, "why_not": told["why_not"]})
 
 
 def _point(run: WatchedRun, step: int) -> dict[str, Any]:
@@ -100,34 +134,76 @@ def _point(run: WatchedRun, step: int) -> dict[str, Any]:
     at = bisect_left(steps, step)
     if at == len(steps) or steps[at] != step:
         raise AskError(f"there is no update {step:,}", "choose one that is on the curve", status=404)
-    value = {
-        name: log.columns[name][at]
-        for name in ("cursor", "epoch", "time", "loss", "learning_rate", "gradient_norm")
-    }
-    here = [
-        one
-        for one in steps_at(log, _lines_near(run, step))
-        if one.step == step and one.cursor == value["cursor"]
-    ]
+    value = {name: log.columns[name][at] for name in ("cursor", "epoch", "time", *_FIGURES)}
     present = [one for one in checkpoints.commits(run.folder.checkpoints) if one.step <= step]
     nearest = present[-1] if present else None
-    name = run.folder.name
+    rows, why_not = _rows_of(run, at)
     return {
         "step": step,
         "cursor": int(value["cursor"]),
         "epoch": value["epoch"],
         "time": value["time"],
-        "loss": finite(value["loss"]),
-        "learning_rate": finite(value["learning_rate"]),
-        "gradient_norm": finite(value["gradient_norm"]),
+        **{name: finite(value[name]) for name in _FIGURES},
         "checkpoint": None
         if nearest is None
         else {"commit": nearest.commit, "step": nearest.step, "folder": nearest.folder.name},
-        "branch": f"tunewell branch {name}@{nearest.step}" if nearest else "",
+        "branch": f"tunewell branch {run.folder.name}@{nearest.step}" if nearest else "",
         "flags": [one for one in flags(log.records, [], []) if abs(one["step"] - step) <= _NEAR],
-        "excluded": sorted(control.excluded(log.records)),
-        "then": {row: finite(loss) for one in here for row, loss in one.worst_rows},
+        "rows": rows,
+        "why_not": why_not,
+        "pending": False,
     }
+
+
+def _rows_of(run: WatchedRun, at: int) -> tuple[list[dict[str, Any]], str]:
+    """Return the rows of the update at index `at` without their texts, or why they are not known."""
+    from tunewell.data.point_rows import rows_of_update  # brings numpy along: not needed to start
+
+    log = run.log
+    step, cursor = log.columns["step"][at], log.columns["cursor"][at]
+    try:
+        found = rows_of_update(run.folder, step, cursor, control.excluded(log.records_before(at)))
+    except InputError as error:
+        return [], f"which rows made it can't be told: {error.problems[0].message}"
+    if found is None:
+        return [], _NO_ORDER
+    here = [one for one in steps_at(log, _lines_near(run, step)) if (one.step, one.cursor) == (step, cursor)]
+    logged = {row: finite(loss) for one in here for row, loss in one.worst_rows}
+    classes = classes_of(log.records)
+    rows = [
+        {
+            **dict.fromkeys(("text", "label", "place")),
+            "row": one.row,
+            "then": logged.get(one.row) if one.then is None else one.then,  # its epoch is not written yet
+            "now": one.now,
+            "share": one.share,
+            "predicted_then": _guess(one.predicted_then, classes),
+            "predicted_now": _guess(one.predicted_now, classes),
+            "changed": _is_other(one.predicted_then, one.predicted_now),
+        }
+        for one in found.rows
+    ]
+    if any(one["then"] is None for one in rows):  # a share of what is not all known would mislead
+        rows = [{**one, "share": None} for one in rows]
+    return sorted(rows, key=lambda one: -(one["then"] if one["then"] is not None else -1.0)), ""
+
+
+def classes_of(records: Sequence[Record]) -> list[str]:
+    """Return the names of the classes in the order in which they are predicted; nothing where there are none."""
+    return next((list(one.recalls) for one in reversed(records) if isinstance(one, Eval) and one.recalls), [])
+
+
+def _guess(guess: Guess | None, classes: list[str]) -> dict[str, Any] | None:
+    if guess is None:
+        return None
+    return {"label": in_words(guess, classes), "probability": guess.probability}
+
+
+def _is_other(then: Guess | None, now: Guess | None) -> bool:
+    """Whether another class is predicted now than then."""
+    if then is None or now is None or then.probability is None:
+        return False
+    return then.predicted != now.predicted
 
 
 def _lines_near(run: WatchedRun, step: int) -> list[int]:
@@ -141,31 +217,6 @@ def _lines_near(run: WatchedRun, step: int) -> list[int]:
             break
         low, high = (middle, high) if found[0].step <= step else (low, middle)
     return list(starts[max(0, low - 64) : high + 64])
-
-
-def _of_batch(row: dict[str, Any], then: dict[int, float | None], epoch: float) -> dict[str, Any]:
-    """Return a row of a batch with its loss then (in that epoch, or in that very update where it was logged) and now."""
-    losses = row["losses"]
-    number = min(int(max(0.0, epoch - 1e-9)), len(losses) - 1) if losses else -1
-    seen = [loss for loss in losses if loss is not None]
-    return {
-        "row": row["row"],
-        "text": row["text"],
-        "label": row["label"],
-        "place": row["place"],
-        "then": then.get(row["row"], losses[number] if number >= 0 else None),
-        "now": seen[-1] if seen else None,
-        "share": None,
-        "predicted_then": None,
-        "predicted_now": None,
-    }
-
-
-def _shares(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    total = sum(one["then"] for one in rows if one["then"] is not None)
-    for one in rows:
-        one["share"] = one["then"] / total if total > 0 and one["then"] is not None else None
-    return sorted(rows, key=lambda one: -(one["then"] if one["then"] is not None else -1.0))
 
 
 ROUTES = [

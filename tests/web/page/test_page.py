@@ -122,6 +122,9 @@ def test_a_point_leads_to_its_rows(context: Any, dashboard: Site) -> None:
     drawer.locator(".point-row").first.wait_for()
     assert "point=" in page.url
     assert drawer.locator(".point-row").count() == 16
+    said = drawer.locator(".predicted").first.inner_text()
+    assert "predicted then" in said
+    assert "%" in said
     assert "tunewell branch healthy@" in drawer.locator("code").last.inner_text()
     page.keyboard.press("Escape")
 

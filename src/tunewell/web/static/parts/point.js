@@ -6,6 +6,7 @@ import { useAnswer } from "../live.js";
 import { Command } from "./command.js";
 import { Dialog } from "./dialog.js";
 import { Icon } from "./icons.js";
+import { Predicted } from "./predicted.js";
 import { Loading, Problem } from "./problem.js";
 
 export function PointDrawer({ run, step, overview, onClose }) {
@@ -42,7 +43,6 @@ function Rows({ point, run, overview }) {
   const [error, setError] = useState(null);
   useEffect(() => setChosen([]), [point.step]);
   const rows = point.rows ?? [];
-  if (point.pending) return html`<${Loading} what="Looking up the rows" />`;
   if (!rows.length) return html`<p class="muted">${capital(point.why_not || "which rows made it is not known")}</p>`;
   const can = overview.can?.exclude;
   const over = !["running", "paused"].includes(overview.run.status);
@@ -59,28 +59,24 @@ function Rows({ point, run, overview }) {
   };
   const sorted = [...rows].sort((a, b) => (b.then ?? b.now ?? -1) - (a.then ?? a.now ?? -1));
   return html`<div>
-    <ul class="point-rows">${sorted.map((row) => html`<${Row} key=${row.row} row=${row} chosen=${chosen.includes(row.row)} onChoose=${over ? null : () => choose(row.row)} />`)}</ul>
+    ${point.why_not && html`<p class="muted">${capital(point.why_not)}</p>`}
+    <ul class="point-rows">${sorted.map((row) => html`<${Row} key=${row.row} row=${row} pending=${point.pending} chosen=${chosen.includes(row.row)} onChoose=${over ? null : () => choose(row.row)} />`)}</ul>
     ${!over && html`<div class="exclude"><button type="button" disabled=${!chosen.length || (can !== true && can !== undefined)} title=${can === true ? undefined : can} onClick=${exclude}>Leave ${chosen.length ? counted(chosen.length, "row") : "chosen rows"} out of training</button>
       <span class="muted" role="status">${can !== true && can !== undefined ? can : said}</span></div>`}
     ${error && html`<${Problem} error=${error} />`}
   </div>`;
 }
 
-function Row({ row, chosen, onChoose }) {
-  const wrong = row.predicted_now && row.label !== null && label(row.predicted_now) !== String(row.label);
+function Row({ row, pending, chosen, onChoose }) {
   return html`<li class=${classes("point-row", chosen && "chosen-row")}>
     ${onChoose && html`<input type="checkbox" aria-label=${`Choose row ${count(row.row)}`} checked=${chosen} onChange=${onChoose} />`}
     <div>
-      <p class="row-text">${row.text ?? "(the text can't be read)"}</p>
-      <p class="row-facts"><span>row ${count(row.row)}</span><span>label <b>${String(row.label ?? "–")}</b></span>
-        ${row.then !== null && row.then !== undefined && html`<span>loss then <b>${num(row.then, 3)}</b></span>`}
-        ${row.now !== null && row.now !== undefined && html`<span>loss now <b>${num(row.now, 3)}</b></span>`}
-        ${row.share !== null && row.share !== undefined && html`<span>${percent(row.share, 0)} of this update's loss</span>`}
-        ${row.predicted_then && html`<span>predicted then <b>${label(row.predicted_then)}</b>${sure(row.predicted_then)}</span>`}
-        ${row.predicted_now && html`<span class=${wrong ? "wrong" : ""}>predicted now <b>${label(row.predicted_now)}</b>${sure(row.predicted_now)}</span>`}</p>
+      <p class=${classes("row-text", row.text === null && "muted")}>${row.text ?? (pending ? "Reading its text …" : "(the text can't be read)")}</p>
+      <p class="row-facts"><span>row ${count(row.row)}</span>${(row.label ?? null) !== null && html`<span>label <b>${String(row.label)}</b></span>`}
+        ${(row.then ?? null) !== null && html`<span>loss then <b>${num(row.then, 3)}</b></span>`}
+        ${(row.now ?? null) !== null && html`<span>loss now <b>${num(row.now, 3)}</b></span>`}
+        ${(row.share ?? null) !== null && html`<span>${percent(row.share, 0)} of this update's loss</span>`}</p>
+      <${Predicted} label=${row.label} then=${row.predicted_then} now=${row.predicted_now} changed=${row.changed} />
     </div>
   </li>`;
 }
-
-const label = (predicted) => String(Array.isArray(predicted) ? predicted.at(-2) : (predicted?.label ?? predicted));
-const sure = (predicted) => (Array.isArray(predicted) && typeof predicted.at(-1) === "number" ? ` (${percent(predicted.at(-1), 0)})` : "");

@@ -70,6 +70,6 @@ function Facts({ overview }) {
     </dl>
     ${recipe && html`<details class="fold"><summary>Recipe</summary><pre tabindex="0" aria-label="Recipe">${recipe}</pre></details>`}
     ${Object.keys(fingerprint).length > 0 && html`<details class="fold"><summary>Machine and versions</summary><dl>${Object.entries(fingerprint).map(([key, value]) => html`<div key=${key}><dt>${capital(words(key))}</dt><dd>${String(value)}</dd></div>`)}</dl></details>`}
-    <details class="fold"><summary>In a terminal</summary><${Command} text=${`tunewell why ${run.name}`} />${over && html`<a class="report" href=${`/report/${run.id}`} target="_blank" rel="noopener"><${Icon} name="out" />Report of this run, to keep and to read offline</a>`}</details>
+    <details class="fold"><summary>In a terminal</summary><${Command} text=${`tunewell why ${run.name}`} /><a class="report" href=${`/report/${run.id}`} target="_blank" rel="noopener"><${Icon} name="out" />${over ? "Report of this run, to keep and to read offline" : "Report of this run as it stands"}</a></details>
   </section>`;
 }
