@@ -81,7 +81,7 @@ def test_a_run_that_was_cut_keeps_what_the_whole_one_keeps(
     )
     assert cut.keys() == whole.keys()
     assert [name for name in whole if cut[name] != whole[name]] == []
-    assert {"predicted-0000.bin", "predicted-0001.bin", "order.json", "lengths.bin"} < whole.keys()
+    assert {"predicted-0000.bin", "predicted-0001.bin", "order.bin", "lengths.bin"} < whole.keys()
 
 
 def test_rows_that_were_out_and_steps_that_were_undone_are_left_out(

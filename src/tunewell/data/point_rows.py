@@ -1,7 +1,7 @@
 """Which rows made a point of a loss curve, and what they came to then and later.
 
 The order of batches is a function of position: lengths of the training rows, the recipe's few numbers and a cursor give the
-rows back. A run keeps the lengths in ``rows/lengths.bin`` and the numbers in ``rows/order.json``.
+rows back. A run keeps the lengths in ``rows/lengths.bin`` and the numbers in ``rows/order.bin``, as JSON.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tunewell.runs.row_history import read_epoch, read_rows, read_sealed, seal, 
 from tunewell.runs.row_predictions import PREDICTED, Guess
 from tunewell.runs.timeline import timeline
 
-_LENGTHS, _ORDER = "lengths.bin", "order.json"
+_LENGTHS, _ORDER = "lengths.bin", "order.bin"
 
 
 class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +68,7 @@ def write_order(folder: Path, lengths: Sequence[int], facts: OrderFacts) -> None
     with in_words("write the order of rows", folder):
         folder.mkdir(exist_ok=True)
         write_durably(folder / _LENGTHS, seal(array("q", lengths)))
-        write_durably(folder / _ORDER, msgspec.json.format(msgspec.json.encode(facts)))
+        write_durably(folder / _ORDER, seal(array("B", msgspec.json.encode(facts))))
 
 
 def order_of(lengths: npt.ArrayLike, facts: OrderFacts) -> BatchOrder:
@@ -87,8 +87,7 @@ def read_order(folder: Path) -> BatchOrder | None:
     lengths, facts = folder / _LENGTHS, folder / _ORDER
     if not (lengths.is_file() and facts.is_file()):
         return None
-    with in_words("read the order of rows", facts):
-        text = facts.read_bytes()
+    text = read_sealed(facts, array("B")).tobytes()
     try:
         order = msgspec.json.decode(text, type=OrderFacts)
     except msgspec.DecodeError as error:
