@@ -219,6 +219,14 @@ def test_faults_of_generalisation_are_judged_by_evaluations():
     assert "did not come below" in worse.aftermath
 
 
+def test_a_run_that_learns_nothing_has_recovered_only_once_its_loss_falls():
+    sick = [*steps(1, 50, 0.69), finding(50, "underfitting")]
+    (still,), _ = incidents([*sick, *steps(51, 120, 0.69)])
+    assert still.recovered is False
+    (well,), _ = incidents([*sick, *steps(51, 120, 0.4)])
+    assert well.recovered is True
+
+
 def test_wrong_rows_do_not_recover_by_themselves():
     noise = finding(50, "label_noise")
     log = [*steps(1, 50, 0.7), evaluation(10, 0.7), noise, *steps(51, 90, 0.3), evaluation(60, 0.3)]

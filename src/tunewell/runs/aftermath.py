@@ -19,6 +19,11 @@ _FEW = 5
 _STAY = {"label_noise", "conflicting_labels", "class_imbalance"}
 """Faults of the rows, gone only where something was done that helped: a score that gains meanwhile says nothing of them."""
 
+_NOT_LEARNING = {"underfitting", "learning_rate_too_low", "vanishing_gradient"}
+"""Faults under which the loss was no good before either: it must fall, not only be what it was."""
+_FALLEN = 0.05
+"""Share by which it must have fallen."""
+
 
 class Aftermath(msgspec.Struct, frozen=True):
     """What a measure was before and after, whether things are well again (None: it can't be told), and it in words."""
@@ -44,7 +49,7 @@ def aftermath(
         return Aftermath(text=text)
     match kind_of(code):
         case "loss" | "bad":
-            found = _by_loss(log, first, last, end)
+            found = _by_loss(log, first, last, end, must_fall=code in _NOT_LEARNING)
         case "score":
             found = _by_evaluations(log[:first], log[last:])
         case _:
@@ -54,7 +59,7 @@ def aftermath(
     return found
 
 
-def _by_loss(log: Sequence[Record], first: int, last: int, end: int) -> Aftermath:
+def _by_loss(log: Sequence[Record], first: int, last: int, end: int, *, must_fall: bool) -> Aftermath:
     back = [record.to_step for record in log[first:end] if isinstance(record, Rewound)]
     to_step = min(back, default=None)
     earlier = [step.loss for step in _measured(log[:first]) if to_step is None or step.step <= to_step]
@@ -70,7 +75,8 @@ def _by_loss(log: Sequence[Record], first: int, last: int, end: int) -> Aftermat
         return Aftermath(before, text=few)
     after = statistics.median(later[-_WINDOW:])
     spread = 1.4826 * statistics.median(abs(loss - before) for loss in usual)
-    recovered = after <= before + max(0.1 * abs(before), 2 * spread)
+    margin = max((_FALLEN if must_fall else 0.1) * abs(before), 2 * spread)
+    recovered = after <= before - margin if must_fall else after <= before + margin
     verdict = "Training recovered" if recovered else "Training did not recover"
     text = f"{verdict}: the loss was {before:.4g} before and {after:.4g} afterwards."
     return Aftermath(before, after, recovered, text)
