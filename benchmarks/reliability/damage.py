@@ -137,6 +137,8 @@ def why_harmless(run: Path, damage: Damage) -> str:
     match damage.file.split("/"):
         case [*_, "manifest.json"] if b"".join(damage.content.split()) == b"".join(whole.split()):
             return "white space"
+        case ["report.html"]:
+            return "a view: `tunewell report` makes it again"
         case ["lock"]:
             return "tells only who held the run"
         case ["log.jsonl"]:
