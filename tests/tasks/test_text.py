@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from conftest import GOOD, tiny_tokenizer
@@ -97,6 +99,16 @@ def test_the_end_of_text_pads_where_there_is_no_padding() -> None:
 def test_a_slow_tokenizer_is_refused() -> None:
     with pytest.raises(ModelError, match="not a fast tokenizer"):
         TextEncoder(object(), 8, "head")
+
+
+def test_a_tokenizer_that_panics_is_refused_in_words() -> None:
+    facts = json.loads(tiny_tokenizer().backend_tokenizer.to_str())
+    facts["post_processor"]["special_tokens"] = {}  # its template names what is not there
+    damaged = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(facts)), pad_token="[PAD]", unk_token="[UNK]"
+    )
+    with pytest.raises(ModelError, match="the tokenizer can't encode: no entry found"):
+        TextEncoder(damaged, 8, "head")(["a lovely film"], [None], ["rows.jsonl:1"])
 
 
 def test_padding_is_on_the_right() -> None:

@@ -74,7 +74,16 @@ class TextEncoder:
 
     def _encodings(self, texts: Sequence[str], pairs: Sequence[str | None]) -> list[Any]:
         inputs = [text if pair is None else (text, pair) for text, pair in zip(texts, pairs, strict=True)]
-        encodings: list[Any] = self.backend.encode_batch(inputs)
+        try:
+            encodings: list[Any] = self.backend.encode_batch(inputs)
+        except BaseException as error:  # a panic of the Rust library is no Exception
+            if type(error).__name__ != "PanicException":
+                raise
+            what, fix = (
+                f"the tokenizer can't encode: {error}",
+                "its tokenizer.json is damaged: get the model again",
+            )
+            raise ModelError(Problem("model", what, field="model", fix=fix)) from error
         return encodings
 
     def _refuse_longer(self, encodings: Sequence[Any], places: Sequence[str]) -> None:
