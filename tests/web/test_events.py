@@ -107,6 +107,7 @@ def test_a_finding_changes_the_overview_at_once(tmp_path: Path, serve_runs: Call
     assert told["incidents"][0]["seen"] == ["<img onerror>"]
 
 
+@pytest.mark.slow
 def test_a_killed_training_is_noticed(tmp_path: Path, serve_runs: Callable[..., Site]) -> None:
     site = live_site(tmp_path, serve_runs)
     run = site.client.run_id()
