@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sites import Site, append, ended, evaluation, started, step, write_run
 
 from tunewell.records import Committed, Finding, Rewound
