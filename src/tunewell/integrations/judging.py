@@ -14,7 +14,7 @@ from tunewell.integrations.act import Hands, Outcome
 from tunewell.integrations.journal import Journal
 from tunewell.monitors._scores import is_falling
 from tunewell.policies import Facts, Judge, Proposal
-from tunewell.records import Acted, Answered, Eval, Finding, Note, Record, Step
+from tunewell.records import Acted, Eval, Finding, Note, Record, Step
 from tunewell.runs import control, desk
 from tunewell.runs.desk import ASKED_FOR, Desk, NothingToUndoError
 from tunewell.runs.folder import RunFolder
@@ -88,24 +88,11 @@ class Judging:
             self._journal.flush()
 
     def _answer(self, known: Desk, request: Request) -> None:
-        step, answer = self._hands.updates.step, request.answer
-        if answer is not None and answer.proposal in self._judge.open_proposals() and not self._over:
-            self.record(
-                Answered(
-                    time=time.time(),
-                    step=step,
-                    id=answer.proposal,
-                    approved=answer.approve,
-                    by=request.by,
-                    request=request.id,
-                )
-            )
+        step = self._hands.updates.step
+        if request.answer is not None:
+            self.record(desk.reply(request, self._judge.open_proposals(), self._over, step, time.time()))
             return
         try:
-            if answer is not None:
-                raise NothingToUndoError(
-                    self._over or f"the run does not ask {answer.proposal}, or it was answered"
-                )
             action = request.action or known.taking_back(str(request.undo), self._points())
         except NothingToUndoError as error:
             self.record(desk.refused(request, str(error), step, time.time()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import msgspec
 
 from tunewell.actions import Action, EvaluateNow, Rollback, SaveNow, Stop
 from tunewell.problems import Problem
-from tunewell.records import Acted, Refused, Requested, spell_non_finite
+from tunewell.records import Acted, Answered, Refused, Requested, spell_non_finite
 from tunewell.runs.control import Point
 from tunewell.runs.inbox import Inbox, Request, Unclear
 from tunewell.runs.requests import is_undoable
@@ -135,6 +135,20 @@ def accepted(request: Request, action: Action, step: int, now: float) -> Request
 def refused(request: Request | Unclear, why: str, step: int, now: float) -> Refused:
     """Return the record that nothing comes of `request`."""
     return Refused(time=now, step=step, id=request.id, by=request.by, asked=request.time, reason=why)
+
+
+def reply(
+    request: Request, open_proposals: Collection[int], over: str, step: int, now: float
+) -> Answered | Refused:
+    """Return the record that `request`, a person's answer to a proposal, comes to; `over`: why nothing is asked any more."""
+    answer = request.answer
+    assert answer is not None
+    if over or answer.proposal not in open_proposals:
+        why = over or f"the run does not ask {answer.proposal}, or it was answered"
+        return refused(request, why, step, now)
+    return Answered(
+        time=now, step=step, id=answer.proposal, approved=answer.approve, by=request.by, request=request.id
+    )
 
 
 def declined(request: Request, action: Action, problem: Problem, step: int, now: float) -> Acted:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tunewell.actions import Action, ExcludeRows, IncludeRows, Pause, Resume, Rollback, Stop
 from tunewell.policies import Proposal
 from tunewell.problems import RunError
-from tunewell.records import Answered, Record
+from tunewell.records import Record
 from tunewell.runs import control, desk
 from tunewell.runs.control import Facts, Point
 from tunewell.runs.desk import ASKED_FOR, Desk, NothingToUndoError
@@ -133,23 +133,9 @@ class Hearing:
                 session.wishes.evaluate |= not is_evaluated and self._can_evaluate()
 
     def _take_answer(self, request: Request) -> Iterator[Record]:
-        session, answer = self.session, request.answer
-        step = session.state.progress.step
-        assert answer is not None
-        if answer.proposal not in session.judge.open_proposals() or self._over:
-            why = self._over or f"the run does not ask {answer.proposal}, or it was answered"
-            yield from session.record(desk.refused(request, why, step, time.time()))
-            return
-        yield from session.record(
-            Answered(
-                time=time.time(),
-                step=step,
-                id=answer.proposal,
-                approved=answer.approve,
-                by=request.by,
-                request=request.id,
-            )
-        )
+        session, step = self.session, self.session.state.progress.step
+        proposals = session.judge.open_proposals()
+        yield from session.record(desk.reply(request, proposals, self._over, step, time.time()))
 
     def _answer_nonsense(self, line: Unclear) -> Iterator[Record]:
         if line.id:
